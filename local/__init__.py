@@ -1,0 +1,1 @@
+"""The stack on one machine: stand-ins for the Azure services, a Functions host, the demo. Never deployed."""
