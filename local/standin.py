@@ -55,6 +55,8 @@ class Control:
         self.counts: Counter[str] = Counter()
         self.faults: list[Fault] = []
         self.dump: Callable[[], str] = dump or (lambda: "")
+        self.routes: list[web.RouteDef] = []
+        """What a stand-in adds to its control port."""
 
     def count(self, operation: str, n: int = 1) -> None:
         self.counts[operation] += n
@@ -76,6 +78,7 @@ class Control:
                 web.post("/control/reset", self._reset),
                 web.put("/control/faults", self._faults),
                 web.get("/control/dump", self._dump),
+                *self.routes,
             ]
         )
         return app
