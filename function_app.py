@@ -1,0 +1,21 @@
+"""The app: every function there is, in the order in which a request meets them."""
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from api import assistants, requests, switches
+from pipeline import answer_request, audit_writer, stages, start, timers
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
+
+for blueprint in (
+    requests.bp,  # HTTP: ingest, get_request
+    start.bp,  # queue: start
+    answer_request.bp,  # orchestrator: answer_request
+    stages.bp,  # activities: check_prompt, ground, infer, check_answer, record, release
+    audit_writer.bp,  # queue: write_audit
+    timers.bp,  # timers: rollup_costs, reset_caps, sweep, reconcile_audit
+    assistants.bp,  # HTTP: list_assistants
+    switches.bp,  # HTTP: put_switch
+):
+    app.register_functions(blueprint)

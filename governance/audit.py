@@ -1,0 +1,128 @@
+"""The audit trail: what one event says, and how it is kept until Log Analytics has it.
+
+An event is written as *pending* in the same Cosmos operation as the change that it tells of (an outbox: in the
+document itself, or beside it in the same logical partition). Then a message that names the document goes to the
+``audit`` queue, ``write_audit`` uploads the event and marks it *written*. The sweep sends again what stays pending.
+Uploading is at least once: an event is identified by ``EventId``, and a reader takes one row of each.
+"""
+
+import hashlib
+import types
+from datetime import datetime
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+
+from services.bus import AUDIT, Bus
+from services.clock import Timestamp, uuid7
+from services.documents import Items
+
+COLUMN_CHARACTERS = 32_000
+"""Log Analytics cuts a string column at 64 KB; this much text fits in any encoding of it."""
+
+
+class AuditEvent(BaseModel):
+    """One row of ``AuditEvents_CL``. Text in it is as the guardrails left it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    TimeGenerated: Timestamp
+    EventId: str
+    EventType: str
+    """``request``, or what an administrator did: ``switch.set``."""
+    Outcome: str
+    """How it ended: answered, refused, stopped, failed, abandoned; for administrative events done."""
+    Reason: str = ""
+    """The problem type of anything but an answer; for a switch, the reason given."""
+    Actor: str
+    """Object id in the directory."""
+    Team: str = ""
+    Assistant: str = ""
+    AssistantVersion: int | None = None
+    RequestId: str = ""
+    TraceId: str = ""
+    Prompt: str = ""
+    PromptCharacters: int | None = None
+    PromptSha256: str = ""
+    """Of the whole text that ``Prompt`` is the beginning of."""
+    Answer: str = ""
+    AnswerCharacters: int | None = None
+    AnswerSha256: str = ""
+    Verdicts: dict[str, Any] = {}
+    """By stage: the action, and the findings without their text."""
+    Stages: dict[str, Any] = {}
+    """By stage: when it started, and how many milliseconds it took."""
+    Sources: list[Any] = []
+    Endpoint: str = ""
+    Provider: str = ""
+    Model: str = ""
+    Region: str = ""
+    Residency: str = ""
+    InputTokens: int | None = None
+    OutputTokens: int | None = None
+    CostMicro: int | None = None
+    """Millionths of ``Currency``."""
+    Currency: str = ""
+    Target: str = ""
+    """What an administrative event changed."""
+    Before: dict[str, Any] = {}
+    After: dict[str, Any] = {}
+
+
+def cut(text: str) -> tuple[str, int, str]:
+    """Text for a column: its beginning, its whole length, and the SHA-256 of the whole."""
+    return text[:COLUMN_CHARACTERS], len(text), hashlib.sha256(text.encode()).hexdigest()
+
+
+_KQL_TYPES: dict[Any, str] = {str: "string", int: "long", datetime: "datetime", dict: "dynamic", list: "dynamic"}
+
+
+def audit_columns() -> dict[str, str]:
+    """The table's columns and their KQL types, for whatever creates the table."""
+    columns = {}
+    for name, field in AuditEvent.model_fields.items():
+        kind: Any = field.annotation
+        if name == "TimeGenerated":
+            kind = datetime
+        elif get_origin(kind) is types.UnionType:
+            kind = get_args(kind)[0]
+        columns[name] = _KQL_TYPES[get_origin(kind) or kind]
+    return columns
+
+
+class Reference(BaseModel):
+    """An audit message: which document holds the event."""
+
+    v: Literal[1] = 1
+    container: Literal["requests", "control"]
+    partition: str
+    id: str
+
+
+def pending(event: AuditEvent) -> dict[str, Any]:
+    """The ``audit`` property of a document that tells of a change."""
+    return {"status": "pending", "revision": 1, "event": event.model_dump(mode="json")}
+
+
+def outbox_document(event: AuditEvent) -> dict[str, Any]:
+    """An outbox document; the caller adds the partition key of the change it is written with."""
+    return {"id": event.EventId, "v": 1, "kind": "audit", "audit": pending(event)}
+
+
+async def announce(bus: Bus, reference: Reference, event_id: str) -> None:
+    """Tell the audit writer. Raises :class:`services.bus.BusUnavailable`."""
+    await bus.send(AUDIT, reference.model_dump(), message_id=event_id)
+
+
+async def announce_again(bus: Bus, reference: Reference) -> None:
+    """As :func:`announce`, under an id of its own, so that duplicate detection does not swallow it."""
+    await bus.send(AUDIT, reference.model_dump(), message_id=uuid7())
+
+
+async def mark_written(items: Items, reference: Reference, revision: int) -> None:
+    """pending -> written, if the event is still the one that was uploaded.
+
+    Raises :class:`services.documents.ConditionFailed` if it has changed since: it is then uploaded again.
+    """
+    change = [{"op": "set", "path": "/audit/status", "value": "written"}]
+    await items.patch(reference.id, reference.partition, change, where=f"from c where c.audit.revision = {revision}")

@@ -1,0 +1,282 @@
+"""A request's document: what is known of it from the moment it is accepted until it expires.
+
+::
+
+    queued --check_prompt--> running --record--> recorded --release--> released
+       |                        |                    |
+       +------- sweep ----------+--> recorded        +--> withheld (the audit send failed for good)
+
+The prompt as typed is in ``prompt`` until ``check_prompt`` has passed it; a model's answer in ``calls``, then in
+``unchecked_answer``, until ``check_answer`` has passed it. They are then removed.
+Everything else holds text as the guardrails left it.
+Every change is one conditional patch, so a stage that runs twice changes nothing the second time.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from governance.audit import AuditEvent, cut, pending
+from governance.problems import Problem
+from services.clock import Timestamp, utc_now, utc_text
+from services.documents import ConditionFailed, Document, Items
+
+type State = Literal["queued", "running", "recorded", "released", "withheld"]
+
+
+class RequestOver(Exception):
+    """The request is not running any more: a duplicate of a stage has nothing left to do."""
+
+
+class Person(BaseModel):
+    oid: str
+    tenant_id: str
+    groups: list[str]
+
+
+class Stage(BaseModel):
+    """One stage that has run."""
+
+    started_at: Timestamp
+    milliseconds: int
+    verdict: dict[str, Any] | None = None
+
+
+class ModelUse(BaseModel):
+    """Which endpoint served a request, and what it took."""
+
+    endpoint: str
+    provider: str
+    model: str
+    region: str
+    residency: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_micro: int
+    currency: str
+
+
+class Request(BaseModel):
+    v: Literal[1] = 1
+    id: str
+    state: State
+    created_at: Timestamp
+    person: Person
+    team: str
+    assistant: str
+    assistant_version: int
+    trace_parent: str
+    """W3C Trace Context, version 00."""
+    prompt: str | None = None
+    checked_prompt: str | None = None
+    stages: dict[str, Stage] = {}
+    sources: list[dict[str, Any]] = []
+    calls: dict[str, dict[str, Any]] = {}
+    unchecked_answer: str | None = None
+    answer: str | None = None
+    model: ModelUse | None = None
+    outcome: str | None = None
+    problem: Problem | None = None
+    audit: dict[str, Any] | None = None
+    ended_at: Timestamp | None = None
+
+    @property
+    def over(self) -> bool:
+        """Its outcome is recorded."""
+        return self.state not in ("queued", "running")
+
+    @property
+    def answerable(self) -> bool:
+        """A client may be told how it ended: a refusal once it is recorded, an answer once it is released."""
+        return self.over and (self.problem is not None or self.state == "released")
+
+
+def put(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "set", "path": path, "value": value}
+
+
+async def load(requests: Items, request_id: str) -> Request | None:
+    document = await requests.read(request_id, request_id)
+    return None if document is None else Request.model_validate(document)
+
+
+async def accept(requests: Items, request: Request) -> None:
+    """Store a request that is about to be queued."""
+    await requests.create(request.model_dump(mode="json", exclude_none=True))
+
+
+async def refuse(requests: Items, request: Request, problem: Problem, ttl_seconds: int) -> None:
+    """Store a request that was refused before it was queued: its outcome, its audit event, nothing that was typed."""
+    ended_at = utc_now()
+    refused = request.model_copy(
+        update={
+            "prompt": None,
+            "state": "recorded",
+            "outcome": outcome_of(problem),
+            "problem": problem,
+            "ended_at": ended_at,
+            "audit": pending(audit_event(request, problem, ended_at)),
+        }
+    )
+    await requests.create({**refused.model_dump(mode="json", exclude_none=True), "ttl": ttl_seconds})
+
+
+async def save_stage(requests: Items, request: Request, name: str, stage: Stage, changes: list[dict[str, Any]]) -> None:
+    """What a stage found, with its time. Raises :class:`RequestOver` if the request is no longer running."""
+    operations = [put(f"/stages/{name}", stage.model_dump(mode="json", exclude_none=True)), *changes]
+    try:
+        await requests.patch(request.id, request.id, operations, where="from c where c.state IN ('queued', 'running')")
+    except ConditionFailed:
+        raise RequestOver(request.id) from None
+
+
+async def save_problem(requests: Items, request: Request, problem: Problem) -> None:
+    """Why the request gets no answer; ``record`` ends it so. Raises :class:`RequestOver`."""
+    try:
+        await requests.patch(
+            request.id,
+            request.id,
+            [put("/problem", problem.model_dump())],
+            where="from c where c.state IN ('queued', 'running')",
+        )
+    except ConditionFailed:
+        raise RequestOver(request.id) from None
+
+
+def outcome_of(problem: Problem | None) -> str:
+    return "answered" if problem is None else problem.kind.outcome
+
+
+def audit_event(request: Request, problem: Problem | None, ended_at: datetime) -> AuditEvent:
+    """The request's one audit event; its id is the request's."""
+    prompt, answer = request.checked_prompt, None if problem else request.answer
+    prompt_cut = cut(prompt) if prompt is not None else ("", None, "")
+    answer_cut = cut(answer) if answer is not None else ("", None, "")
+    used = request.model
+    return AuditEvent(
+        TimeGenerated=ended_at,
+        EventId=request.id,
+        EventType="request",
+        Outcome=outcome_of(problem),
+        Reason=problem.type if problem else "",
+        Actor=request.person.oid,
+        Team=request.team,
+        Assistant=request.assistant,
+        AssistantVersion=request.assistant_version,
+        RequestId=request.id,
+        TraceId=request.trace_parent.split("-")[1],
+        Prompt=prompt_cut[0],
+        PromptCharacters=prompt_cut[1],
+        PromptSha256=prompt_cut[2],
+        Answer=answer_cut[0],
+        AnswerCharacters=answer_cut[1],
+        AnswerSha256=answer_cut[2],
+        Verdicts={name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
+        Stages={
+            name: {"started_at": utc_text(stage.started_at), "ms": stage.milliseconds}
+            for name, stage in request.stages.items()
+        },
+        Sources=request.sources,
+        Endpoint=used.endpoint if used else "",
+        Provider=used.provider if used else "",
+        Model=used.model if used else "",
+        Region=used.region if used else "",
+        Residency=used.residency if used else "",
+        InputTokens=used.input_tokens if used else None,
+        OutputTokens=used.output_tokens if used else None,
+        CostMicro=used.cost_micro if used else 0,
+        Currency=used.currency if used else "",
+    )
+
+
+async def record(requests: Items, request: Request, problem: Problem | None, ttl_seconds: int) -> None:
+    """queued | running -> recorded: the outcome and the pending audit event, in one operation.
+
+    Whatever raw text is still there goes in the same operation. Raises :class:`RequestOver` if it was recorded before.
+    """
+    ended_at = utc_now()
+    operations = [
+        put("/state", "recorded"),
+        put("/outcome", outcome_of(problem)),
+        put("/ended_at", utc_text(ended_at)),
+        put("/audit", pending(audit_event(request, problem, ended_at))),
+        put("/ttl", ttl_seconds),
+        put("/calls", {}),
+    ]
+    if problem is not None:
+        operations.append(put("/problem", problem.model_dump()))
+        if request.answer is not None:
+            operations.append({"op": "remove", "path": "/answer"})
+    if request.prompt is not None:
+        operations.append({"op": "remove", "path": "/prompt"})
+    if request.unchecked_answer is not None:
+        operations.append({"op": "remove", "path": "/unchecked_answer"})
+    try:
+        await requests.patch(request.id, request.id, operations, where="from c where c.state IN ('queued', 'running')")
+    except ConditionFailed:
+        raise RequestOver(request.id) from None
+
+
+async def release(requests: Items, request_id: str) -> None:
+    """recorded -> released: from here on the answer may be read. Does nothing the second time."""
+    try:
+        await requests.patch(
+            request_id, request_id, [put("/state", "released")], where="from c where c.state = 'recorded'"
+        )
+    except ConditionFailed:
+        return
+
+
+async def withhold(requests: Items, request: Request) -> bool:
+    """recorded -> withheld: the audit writer could not be told, so the answer does not leave.
+
+    The pending event says so from now on. False if the event was written after all: the answer may then leave.
+    """
+    assert request.audit is not None
+    problem = Problem(type="not-recorded", detail="The answer is withheld, since its record could not be queued.")
+    operations = [
+        put("/state", "withheld"),
+        put("/outcome", outcome_of(problem)),
+        put("/problem", problem.model_dump()),
+        put("/audit/event/Outcome", outcome_of(problem)),
+        put("/audit/event/Reason", problem.type),
+        put("/audit/revision", request.audit["revision"] + 1),
+    ]
+    if request.answer is not None:
+        operations.append({"op": "remove", "path": "/answer"})
+        operations.append(put("/audit/event/Answer", ""))
+    try:
+        await requests.patch(
+            request.id,
+            request.id,
+            operations,
+            where="from c where c.state = 'recorded' and c.audit.status = 'pending'",
+        )
+    except ConditionFailed:
+        return False
+    return True
+
+
+class KeptResults:
+    """Keeps a model's raw answer in the request's document, until ``check_answer`` has passed it."""
+
+    def __init__(self, requests: Items, request_id: str) -> None:
+        self._requests = requests
+        self._request_id = request_id
+
+    async def kept(self, reservation: str) -> dict[str, Any] | None:
+        document: Document | None = await self._requests.read(self._request_id, self._request_id)
+        return None if document is None else document["calls"].get(reservation)
+
+    async def keep(self, reservation: str, completion: dict[str, Any]) -> None:
+        """Raises :class:`RequestOver` if the request ended meanwhile."""
+        try:
+            await self._requests.patch(
+                self._request_id,
+                self._request_id,
+                [put(f"/calls/{reservation}", completion)],
+                where="from c where c.state IN ('queued', 'running')",
+            )
+        except ConditionFailed:
+            raise RequestOver(self._request_id) from None

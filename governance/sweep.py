@@ -1,0 +1,69 @@
+"""What the timers put right: requests that were given up, events that did not reach the trail."""
+
+from datetime import datetime, timedelta
+
+from governance import requests
+from governance.audit import Reference, announce_again
+from governance.problems import Problem
+from governance.requests import Request, RequestOver
+from services.bus import Bus
+from services.clock import utc_text
+from services.documents import Items, Store
+from services.logs import AuditLog
+
+ABANDONED = Problem(type="abandoned", detail="The request was stored but never started; nothing was sent to a model.")
+STUCK = Problem(type="not-available", detail="The request was started and did not end in time.")
+
+
+async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem: Problem, ttl_seconds: int) -> int:
+    """Ends the requests that are in ``state`` since before a time, with their audit event; erases their raw text."""
+    ended = 0
+    query = "SELECT * FROM c WHERE c.state = @state AND c.created_at < @before"
+    async for document in store.requests.query(query, {"@state": state, "@before": utc_text(before)}):
+        request = Request.model_validate(document)
+        try:
+            await requests.record(store.requests, request, problem, ttl_seconds)
+        except RequestOver:
+            continue
+        await announce_again(bus, Reference(container="requests", partition=request.id, id=request.id))
+        ended += 1
+    return ended
+
+
+async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
+    """Sends the audit events again that are pending since before a time."""
+    sent = 0
+    query = "SELECT * FROM c WHERE c.audit.status = 'pending' AND c.audit.event.TimeGenerated < @before"
+    parameters = {"@before": utc_text(before)}
+    async for document in store.requests.query(query, parameters):
+        await announce_again(bus, Reference(container="requests", partition=document["id"], id=document["id"]))
+        sent += 1
+    async for document in store.control.query(query, parameters):
+        await announce_again(bus, Reference(container="control", partition=document["scope"], id=document["id"]))
+        sent += 1
+    return sent
+
+
+async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: timedelta) -> int:
+    """Makes pending again what is marked written and is not in Log Analytics; returns how many events.
+
+    ``until`` leaves out what Log Analytics may still be ingesting (minutes are normal).
+    """
+    begin, end = utc_text(until - over), utc_text(until)
+    kql = f"AuditEvents_CL | where TimeGenerated between (datetime({begin}) .. datetime({end})) | distinct EventId"
+    there = {row["EventId"] for row in await audit_log.query(kql, over + timedelta(days=1))}
+    missing = 0
+    query = (
+        "SELECT c.id, c.scope FROM c WHERE c.audit.status = 'written'"
+        " AND c.audit.event.TimeGenerated >= @begin AND c.audit.event.TimeGenerated < @end"
+    )
+    for items in (store.requests, store.control):
+        async for document in items.query(query, {"@begin": begin, "@end": end}):
+            if document["id"] not in there:
+                await _make_pending(items, document["id"], document.get("scope") or document["id"])
+                missing += 1
+    return missing
+
+
+async def _make_pending(items: Items, item_id: str, partition: str) -> None:
+    await items.patch(item_id, partition, [{"op": "set", "path": "/audit/status", "value": "pending"}])

@@ -1,0 +1,94 @@
+"""Personal data: found by a detector, then acted on as the policy says."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from guardrails.analysis_thread import analyse
+from guardrails.policy import Policy
+from guardrails.reading import as_typed, readings, windows
+from guardrails.redaction import Span, outside, placeholders, redact
+from guardrails.verdict import Action, Finding
+
+REMOVED = frozenset({Action.REDACT, Action.BLOCK})
+"""The actions that take the finding out of the text."""
+
+
+class Detection(NamedTuple):
+    """What a detector found in `[start, end)` of the text that it was given."""
+
+    category: str
+    rule: str
+    start: int
+    end: int
+    confidence: float
+
+
+type Detector = Callable[[str, frozenset[str], float], list[Detection]]
+"""Takes a text, the categories to look for and the least confidence; runs in the analysis thread."""
+
+
+def presidio_detector(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
+    """Presidio in this process, loaded at the first call."""
+    from guardrails.presidio import detect
+
+    return detect(text, categories, threshold)
+
+
+async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, list[Finding]]:
+    """The text without what the policy redacts or blocks, and all findings in the text as it was given.
+
+    Taking a name out changes the context of what is left, in which the model may then see another name. So the result
+    is analysed again until nothing more is found: checking a redacted text changes nothing.
+    """
+    if not policy.pii:
+        return text, []
+    categories = frozenset(policy.pii)
+    removed = frozenset(category for category, action in policy.pii.items() if action in REMOVED)
+    found: list[Finding] = []
+    reading = as_typed(text)
+    while True:
+        shields = placeholders(reading.text, removed)
+        to_remove: list[Span] = []
+        for start, end in windows(reading.text):
+            window = reading.text[start:end]
+            for detection in await analyse(_detections, window, categories, policy.pii_threshold, detector):
+                for part in outside(start + detection.start, start + detection.end, shields):
+                    if not any(character.isalnum() for character in reading.text[slice(*part)]):
+                        continue
+                    found.append(_finding(detection, reading.source(*part), policy))
+                    if detection.category in removed:
+                        to_remove.append(Span(*part, detection.category, detection.confidence))
+        if not to_remove:
+            return reading.text, _widest(found)
+        reading = redact(reading, to_remove)
+
+
+def _detections(text: str, categories: frozenset[str], threshold: float, detector: Detector) -> list[Detection]:
+    """What is detected in any reading of the text, at its place in the text itself."""
+    found = []
+    for reading in readings(text):
+        for detection in detector(reading.text, categories, threshold):
+            start, end = reading.source(detection.start, detection.end)
+            found.append(detection._replace(start=start, end=end))
+    return found
+
+
+def _finding(detection: Detection, place: tuple[int, int], policy: Policy) -> Finding:
+    return Finding(
+        category=detection.category,
+        rule=detection.rule,
+        start=place[0],
+        end=place[1],
+        confidence=detection.confidence,
+        action=policy.pii[detection.category],
+    )
+
+
+def _widest(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings without those inside another of their category (from a second reading, window or pass)."""
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=lambda one: (one.category, one.start, -one.end, -one.confidence)):
+        last = kept[-1] if kept else None
+        if last is None or last.category != finding.category or finding.end > last.end:
+            kept.append(finding)
+    return kept

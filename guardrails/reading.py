@@ -1,0 +1,98 @@
+"""A text as it is read by the detectors, with the way back to where each character came from.
+
+Every text is read as it was typed and, where that differs, in compatibility form: full-width or mathematical letters,
+ligatures and invisible characters must not hide a word or an address. Both readings count, because normalising can
+also glue things together ("555-0123²" becomes "555-01232").
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+WINDOW = 4_000
+OVERLAP = 320
+"""Characters that two windows share: more than the longest thing looked for, an e-mail address of 254 (RFC 5321)."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`text`, whose character `i` stands for `[starts[i], ends[i])` of the source."""
+
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+    def source(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the source that `[start, end)` of this reading stands for."""
+        if start == end:
+            place = self.starts[start] if start < len(self.starts) else (self.ends[-1] if self.ends else 0)
+            return place, place
+        return self.starts[start], self.ends[end - 1]
+
+
+def as_typed(text: str) -> Reading:
+    """The text itself."""
+    return Reading(text, range(len(text)), range(1, len(text) + 1))
+
+
+def normalised(text: str) -> Reading:
+    """NFKC (Unicode Standard Annex 15) without format characters (category Cf: zero-width, soft hyphen, bidi marks)."""
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for start, end in _clusters(text):
+        visible = "".join(character for character in text[start:end] if unicodedata.category(character) != "Cf")
+        piece = unicodedata.normalize("NFKC", visible)
+        pieces.append(piece)
+        starts.extend([start] * len(piece))
+        ends.extend([end] * len(piece))
+    return Reading("".join(pieces), starts, ends)
+
+
+def readings(text: str) -> list[Reading]:
+    """Every way in which the text must be read."""
+    if text.isascii():
+        return [as_typed(text)]
+    compatible = normalised(text)
+    return [as_typed(text)] if compatible.text == text else [as_typed(text), compatible]
+
+
+def _clusters(text: str) -> Iterator[tuple[int, int]]:
+    """Spans that normalise each on its own: a character with all that follows and combines with it."""
+    start = 0
+    for index in range(1, len(text)):
+        character = text[index]
+        if character.isascii() or not _combines(text[start:index], character):
+            yield start, index
+            start = index
+    if text:
+        yield start, len(text)
+
+
+def _combines(cluster: str, character: str) -> bool:
+    if unicodedata.combining(character) or unicodedata.category(character) == "Cf":
+        return True
+    separate = unicodedata.normalize("NFKC", cluster) + unicodedata.normalize("NFKC", character)
+    return unicodedata.normalize("NFKC", cluster + character) != separate
+
+
+def windows(text: str) -> Iterator[tuple[int, int]]:
+    """Overlapping spans that cover the text, cut at white space where there is some.
+
+    Detectors are quadratic in places (context words, duplicates, backtracking) and hold the interpreter while they
+    run; a window bounds both. What lies across a cut is whole in the next window.
+    """
+    start = 0
+    while (end := start + WINDOW) < len(text):
+        end = _white_space_before(text, end)
+        yield start, end
+        start = _white_space_before(text, end - OVERLAP)
+    yield start, len(text)
+
+
+def _white_space_before(text: str, position: int) -> int:
+    """The nearest cut after white space, at most an overlap back; else the position itself."""
+    for cut in range(position, position - OVERLAP, -1):
+        if text[cut - 1].isspace():
+            return cut
+    return position

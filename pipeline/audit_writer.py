@@ -1,0 +1,47 @@
+"""From the ``audit`` queue into Log Analytics, in batches."""
+
+import json
+import logging
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from governance.audit import Reference, mark_written
+from services.bus import AUDIT
+from services.documents import ConditionFailed, Items, Store
+from services.platform import platform
+
+log = logging.getLogger(__name__)
+
+bp = df.Blueprint()
+
+
+@bp.service_bus_queue_trigger(
+    arg_name="messages", queue_name=AUDIT, connection="SERVICEBUS", cardinality=func.Cardinality.MANY
+)
+async def write_audit(messages: list[func.ServiceBusMessage]) -> None:
+    """Upload the pending events that the messages name, then mark them written.
+
+    Whatever fails fails the batch: the queue hands it out again, and an event that was uploaded twice still counts
+    once, by its id. An event that changed while it was uploaded stays pending, and the sweep sends it again.
+    """
+    services = await platform()
+    references = [Reference.model_validate(json.loads(message.get_body())) for message in messages]
+    uploaded: list[tuple[Reference, int]] = []
+    events = []
+    for reference in {reference.id: reference for reference in references}.values():
+        document = await items_of(services.store, reference).read(reference.id, reference.partition)
+        if document is not None and document["audit"]["status"] == "pending":
+            events.append(document["audit"]["event"])
+            uploaded.append((reference, document["audit"]["revision"]))
+    if events:
+        await services.audit_log.upload(events)
+    for reference, revision in uploaded:
+        try:
+            await mark_written(items_of(services.store, reference), reference, revision)
+        except ConditionFailed:
+            log.info("event %s changed while it was uploaded", reference.id)
+
+
+def items_of(store: Store, reference: Reference) -> Items:
+    return store.requests if reference.container == "requests" else store.control

@@ -1,0 +1,276 @@
+"""The stages of a request, each an activity that may run more than once.
+
+A stage reads the request's document, does its one thing, and saves what it found in one conditional patch; if it
+finds that it ran before, it says again what it said then. What it returns is a decision, never content:
+``proceed``, ``refuse`` (the document says why), ``over`` (nothing left to do) or ``wait`` until a time.
+"""
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import azure.durable_functions as df
+
+from governance import requests
+from governance.audit import Reference, announce
+from governance.problems import Problem, ProblemError
+from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
+from governance.switches import Stopped, check_switches
+from guardrails.check import Checked, check
+from guardrails.policy import Policy
+from guardrails.verdict import Action
+from pipeline.worker import governor
+from routing.assistants import assistant_in_use
+from routing.endpoints import find_endpoint
+from routing.governed_call import CallUnderWay, ModelCall, governed_call
+from routing.grounding import ground as retrieve
+from routing.messages import Message
+from services.bus import REPLIES, REPLY_TTL
+from services.clock import utc_now, utc_text
+from services.platform import Platform, platform
+
+log = logging.getLogger(__name__)
+
+bp = df.Blueprint()
+
+type Job = dict[str, Any]
+"""``{"request_id": ..., "reply_session": ... | None}``."""
+type Step = dict[str, str]
+
+PROCEED: Step = {"next": "proceed"}
+REFUSE: Step = {"next": "refuse"}
+OVER: Step = {"next": "over"}
+
+
+class StageFailed(Exception):
+    """A stage did not do its work; Durable runs it again. The message names the error's type and no more, since it
+    is kept in the orchestration's history."""
+
+
+class PolicyMissing(ProblemError):
+    """The assistant names a guardrail policy that isn't configured: nothing can be checked, so nothing passes."""
+
+    type = "not-available"
+    detail = "The assistant's guardrail policy is not configured."
+
+
+class PolicyBlocked(ProblemError):
+    """The guardrails block the prompt or the answer."""
+
+    type = "policy-blocked"
+
+    def __init__(self, where: str, checked: Checked) -> None:
+        super().__init__(where)
+        self.where = where
+        self.rules = sorted({each.rule for each in checked.verdict.findings if each.action is Action.BLOCK})
+
+    def problem(self) -> Problem:
+        return Problem(type=self.type, detail=f"The policy blocks the {self.where}.", extra={"rules": self.rules})
+
+
+type Work = Callable[[Platform, Request, datetime], Awaitable[Step]]
+
+
+def stage(work: Work) -> Callable[[Job], Awaitable[Step]]:
+    """What every stage before ``record`` has in common: load, skip if done, name what goes wrong."""
+
+    @functools.wraps(work)
+    async def run(job: Job) -> Step:
+        try:
+            services = await platform()
+            request = await requests.load(services.store.requests, job["request_id"])
+            if request is None or request.over:
+                return OVER
+            if request.problem is not None:
+                return REFUSE
+            if work.__name__ in request.stages:
+                return PROCEED
+            try:
+                return await work(services, request, utc_now())
+            except ProblemError as error:
+                await requests.save_problem(services.store.requests, request, error.problem())
+                return REFUSE
+        except RequestOver:
+            return OVER
+        except CallUnderWay as under_way:
+            return {"next": "wait", "until": utc_text(under_way.until)}
+        except Exception as error:
+            log.warning("request %s: %s failed: %s", job["request_id"], work.__name__, type(error).__name__)
+            raise StageFailed(type(error).__name__) from None
+
+    return run
+
+
+def _ran(started_at: datetime, checked: Checked | None = None) -> Stage:
+    milliseconds = round((utc_now() - started_at).total_seconds() * 1000)
+    verdict = None if checked is None else checked.verdict.model_dump(mode="json")
+    return Stage(started_at=started_at, milliseconds=milliseconds, verdict=verdict)
+
+
+async def _policy(services: Platform, request: Request) -> Policy:
+    assistant = await assistant_in_use(services.store.config, request.assistant)
+    document = await services.store.config.read(assistant.policy, "policy")
+    if document is None:
+        raise PolicyMissing(assistant.policy)
+    return Policy.model_validate({name: document[name] for name in Policy.model_fields if name in document})
+
+
+@bp.activity_trigger(input_name="job")
+@stage
+async def check_prompt(services: Platform, request: Request, started_at: datetime) -> Step:
+    """Guardrails on the prompt as typed, which is erased with the same patch, whatever they say."""
+    assert request.prompt is not None
+    checked = await check(request.prompt, await _policy(services, request))
+    blocked = PolicyBlocked("prompt", checked) if checked.verdict.action is Action.BLOCK else None
+    changes = [
+        put("/state", "running"),
+        put("/checked_prompt", checked.text),
+        {"op": "remove", "path": "/prompt"},
+        *([put("/problem", blocked.problem().model_dump())] if blocked else []),
+    ]
+    await requests.save_stage(services.store.requests, request, "check_prompt", _ran(started_at, checked), changes)
+    return REFUSE if blocked else PROCEED
+
+
+@bp.activity_trigger(input_name="job")
+@stage
+async def ground(services: Platform, request: Request, started_at: datetime) -> Step:
+    """What the customer's documents say on it."""
+    sources = [source.model_dump() for source in await retrieve()]
+    await requests.save_stage(services.store.requests, request, "ground", _ran(started_at), [put("/sources", sources)])
+    return PROCEED
+
+
+@bp.activity_trigger(input_name="job")
+@stage
+async def infer(services: Platform, request: Request, started_at: datetime) -> Step:
+    """The one call to the model; its raw answer stays in the request's document until it is checked."""
+    assert request.checked_prompt is not None
+    assistant = await assistant_in_use(services.store.config, request.assistant)
+    endpoint = await find_endpoint(services.store.config, assistant.endpoint)
+    messages: list[Message] = [
+        {"role": "system", "content": assistant.system_prompt},
+        {"role": "user", "content": request.checked_prompt},
+    ]
+    call = ModelCall(
+        request_id=request.id,
+        purpose="answer",
+        team=request.team,
+        person=request.person.oid,
+        assistant=assistant.id,
+        residency=assistant.residency,
+        endpoint=endpoint,
+        messages=messages,
+        temperature=assistant.temperature,
+        max_output_tokens=assistant.max_output_tokens,
+    )
+    governed = await governed_call(governor(services), call, KeptResults(services.store.requests, request.id))
+    used = ModelUse(
+        endpoint=endpoint.id,
+        provider=endpoint.provider,
+        model=governed.completion.model,
+        region=endpoint.region,
+        residency=endpoint.residency,
+        input_tokens=governed.completion.input_tokens,
+        output_tokens=governed.completion.output_tokens,
+        cost_micro=governed.cost_micro,
+        currency=governed.currency,
+    )
+    changes = [
+        put("/model", used.model_dump()),
+        put("/assistant_version", assistant.version),
+        put("/unchecked_answer", governed.completion.text),
+        put("/calls", {}),
+    ]
+    await requests.save_stage(services.store.requests, request, "infer", _ran(started_at), changes)
+    return PROCEED
+
+
+@bp.activity_trigger(input_name="job")
+@stage
+async def check_answer(services: Platform, request: Request, started_at: datetime) -> Step:
+    """Guardrails on the model's answer, which is erased as it was with the same patch."""
+    assert request.unchecked_answer is not None
+    checked = await check(request.unchecked_answer, await _policy(services, request))
+    blocked = PolicyBlocked("answer", checked) if checked.verdict.action is Action.BLOCK else None
+    changes = [
+        {"op": "remove", "path": "/unchecked_answer"},
+        put("/problem", blocked.problem().model_dump()) if blocked else put("/answer", checked.text),
+    ]
+    await requests.save_stage(services.store.requests, request, "check_answer", _ran(started_at, checked), changes)
+    return REFUSE if blocked else PROCEED
+
+
+@bp.activity_trigger(input_name="job")
+async def record(job: Job) -> Step:
+    """The outcome and the pending audit event in one operation, then the audit queue: before anything leaves."""
+    try:
+        services = await platform()
+        request = await requests.load(services.store.requests, job["request_id"])
+        if request is None:
+            return OVER
+        if not request.over:
+            problem = await _how_it_ended(services, request, job["failed"])
+            try:
+                await requests.record(services.store.requests, request, problem, services.settings.request_ttl_seconds)
+            except RequestOver:
+                log.info("request %s: recorded by another run", request.id)
+        reference = Reference(container="requests", partition=request.id, id=request.id)
+        await announce(services.bus, reference, request.id)
+    except Exception as error:
+        log.warning("request %s: record failed: %s", job["request_id"], type(error).__name__)
+        raise StageFailed(type(error).__name__) from None
+    return PROCEED
+
+
+async def _how_it_ended(services: Platform, request: Request, failed: str | None) -> Problem | None:
+    """Why there is no answer; None if there is one. A stop that came while it was made withholds it."""
+    if request.problem is not None:
+        return request.problem
+    if failed is not None or request.answer is None:
+        return Problem(type="not-available", detail=f"The stage {failed} failed; nothing was let through.")
+    try:
+        await check_switches(services.store.control, request.assistant)
+    except Stopped as stop:
+        return stop.problem()
+    return None
+
+
+@bp.activity_trigger(input_name="job")
+async def release(job: Job) -> Step:
+    """Let the answer, or the refusal, go to whoever waits for it.
+
+    If it could not be recorded it is withheld, and who waits is told to look: they find a refusal, or nothing.
+    """
+    request_id: str = job["request_id"]
+    try:
+        services = await platform()
+        if job["recorded"]:
+            await requests.release(services.store.requests, request_id)
+        else:
+            await _withhold(services, request_id)
+        if job["reply_session"]:
+            await services.bus.send(
+                REPLIES,
+                {"v": 1, "request_id": request_id},
+                message_id=request_id,
+                session_id=job["reply_session"],
+                correlation_id=request_id,
+                time_to_live=REPLY_TTL,
+            )
+    except Exception as error:
+        log.warning("request %s: release failed: %s", request_id, type(error).__name__)
+        raise StageFailed(type(error).__name__) from None
+    return PROCEED
+
+
+async def _withhold(services: Platform, request_id: str) -> None:
+    request = await requests.load(services.store.requests, request_id)
+    if (
+        request is not None
+        and request.state == "recorded"
+        and not await requests.withhold(services.store.requests, request)
+    ):
+        await requests.release(services.store.requests, request_id)

@@ -1,0 +1,75 @@
+"""The timers: each does its round and may run twice, late, or not at all until the next time."""
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from governance import caps, costs
+from governance.sweep import ABANDONED, STUCK, announce_pending, give_up, reconcile
+from services.clock import utc_now
+from services.documents import Items
+from services.platform import platform
+
+log = logging.getLogger(__name__)
+
+bp = df.Blueprint()
+
+RECONCILED = timedelta(hours=24)
+"""How far back ``reconcile_audit`` compares."""
+
+
+@bp.timer_trigger(arg_name="timer", schedule="0 5 * * * *")
+async def rollup_costs(timer: func.TimerRequest) -> None:
+    """Hourly: the sums of today and yesterday, of every team."""
+    store = (await platform()).store
+    today = utc_now().date()
+    async for team in _teams(store.config):
+        for day in (today - timedelta(days=1), today):
+            rows = await costs.roll_up(store.budgets, store.usage, team, day)
+            log.info("costs of %s on %s: %d rows", team, day, rows)
+
+
+@bp.timer_trigger(arg_name="timer", schedule="0 0 * * * *")
+async def reset_caps(timer: func.TimerRequest) -> None:
+    """Hourly: a team whose month is over begins the new one with nothing spent."""
+    store = (await platform()).store
+    async for team in _teams(store.config):
+        if await caps.reset(store.budgets, team, utc_now()):
+            log.info("the cap of %s was reset", team)
+
+
+@bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
+async def sweep(timer: func.TimerRequest) -> None:
+    """Every minute: requests given up, reservations expired, audit events sent again."""
+    services = await platform()
+    settings, store, bus, now = services.settings, services.store, services.bus, utc_now()
+    ttl = settings.request_ttl_seconds
+    orphaned = now - timedelta(seconds=settings.orphan_after_seconds)
+    stuck = now - timedelta(seconds=settings.stuck_after_seconds)
+    unwritten = now - timedelta(seconds=settings.audit_pending_after_seconds)
+    done = {
+        "abandoned": await give_up(store, bus, "queued", orphaned, ABANDONED, ttl),
+        "stuck": await give_up(store, bus, "running", stuck, STUCK, ttl),
+        "reservations": await caps.settle_expired(store.budgets, now),
+        "audit": await announce_pending(store, bus, unwritten),
+    }
+    if any(done.values()):
+        log.info("swept: %s", ", ".join(f"{count} {what}" for what, count in done.items() if count))
+
+
+@bp.timer_trigger(arg_name="timer", schedule="0 */15 * * * *")
+async def reconcile_audit(timer: func.TimerRequest) -> None:
+    """Every quarter of an hour: what was written must be found; what is not is made pending for the sweep."""
+    services = await platform()
+    until = utc_now() - timedelta(seconds=services.settings.reconcile_after_seconds)
+    missing = await reconcile(services.store, services.audit_log, until, RECONCILED)
+    if missing:
+        log.warning("%d audit events were not in Log Analytics and are sent again", missing)
+
+
+async def _teams(config: Items) -> AsyncIterator[str]:
+    async for document in config.query("SELECT c.id FROM c WHERE c.kind = 'team'", partition="team"):
+        yield document["id"]

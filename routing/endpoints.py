@@ -1,0 +1,77 @@
+"""Model endpoints that the customer contracted with, and what they charge (claims C3, M6, T4)."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from governance.problems import ProblemError
+from services.documents import Items
+
+MICRO = 1_000_000
+
+
+class EndpointUnknown(ProblemError):
+    """The assistant's endpoint is not configured."""
+
+    type = "not-available"
+    detail = "The assistant's model endpoint is not configured."
+
+
+class PriceUnknown(ProblemError):
+    """The endpoint has no price: what a call costs is not known, so none is made."""
+
+    type = "not-available"
+    detail = "The assistant's model endpoint has no price."
+
+
+class ResidencyRefused(ProblemError):
+    """The assistant may not be answered by an endpoint there."""
+
+    type = "residency-refused"
+    detail = "The assistant must be answered within Azure, and its model endpoint is not there."
+
+
+class Price(BaseModel):
+    """What was contracted, in micro-units of ``currency`` for a million tokens."""
+
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    input_micro: int = Field(ge=0)
+    output_micro: int = Field(ge=0)
+
+    def cost_micro(self, input_tokens: int, output_tokens: int) -> int:
+        """Rounded up to a whole micro-unit."""
+        return -(-(input_tokens * self.input_micro + output_tokens * self.output_micro) // MICRO)
+
+
+class Endpoint(BaseModel):
+    id: str
+    provider: Literal["openai-compatible"]
+    base_url: str
+    model: str
+    region: str
+    residency: Literal["azure", "external", "own"]
+    """In Azure, at a provider outside it, or on the customer's own machines."""
+    contract: str
+    """The terms in a few words, such as "no training, no retention"."""
+    price: Price | None = None
+
+
+async def find_endpoint(config: Items, endpoint_id: str) -> Endpoint:
+    """Raises :class:`EndpointUnknown`."""
+    document = await config.read(endpoint_id, "endpoint")
+    if document is None:
+        raise EndpointUnknown(endpoint_id)
+    return Endpoint.model_validate(document)
+
+
+def price_of(endpoint: Endpoint) -> Price:
+    """Raises :class:`PriceUnknown`."""
+    if endpoint.price is None:
+        raise PriceUnknown(endpoint.id)
+    return endpoint.price
+
+
+def require_residency(endpoint: Endpoint, required: Literal["any", "azure"]) -> None:
+    """Raises :class:`ResidencyRefused`."""
+    if required == "azure" and endpoint.residency != "azure":
+        raise ResidencyRefused(endpoint.id)

@@ -1,0 +1,82 @@
+"""The model SDKs. Only ``governed_call`` may import this module: an import contract holds that."""
+
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+
+from routing.endpoints import Endpoint
+from routing.messages import Completion, Message
+
+
+class ModelError(Exception):
+    """The model did not answer. The message names the kind of failure; it never holds content."""
+
+    worth_repeating = True
+
+
+class ModelRefused(ModelError):
+    """The provider answered with an error: nothing was generated, nothing is charged."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.worth_repeating = status in (408, 409, 429) or status >= 500
+
+
+class ModelUnreachable(ModelError):
+    """The request never reached the provider."""
+
+
+class ModelOutcomeUnknown(ModelError):
+    """The request was sent and no answer came: the provider may have charged for it."""
+
+
+_clients: dict[str, openai.AsyncOpenAI] = {}
+
+
+def _client(endpoint: Endpoint) -> openai.AsyncOpenAI:
+    if endpoint.base_url not in _clients:
+        # No retries here: a repeat is a new attempt, reserved anew.
+        _clients[endpoint.base_url] = openai.AsyncOpenAI(base_url=endpoint.base_url, api_key="unused", max_retries=0)
+    return _clients[endpoint.base_url]
+
+
+async def complete(
+    endpoint: Endpoint, messages: list[Message], *, temperature: float, max_output_tokens: int, timeout_seconds: float
+) -> Completion:
+    """One chat completion. Raises :class:`ModelError`, as named in its subclasses."""
+    sent: list[ChatCompletionMessageParam] = [_param(message) for message in messages]
+    try:
+        answer = await _client(endpoint).chat.completions.create(
+            model=endpoint.model,
+            messages=sent,
+            temperature=temperature,
+            max_tokens=max_output_tokens,
+            timeout=timeout_seconds,
+        )
+    except openai.APIStatusError as error:
+        raise ModelRefused(error.status_code) from None
+    except openai.APIConnectionError as error:
+        if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
+            raise ModelUnreachable(type(error.__cause__).__name__) from None
+        raise ModelOutcomeUnknown(type(error).__name__) from None
+    except openai.OpenAIError as error:
+        raise ModelOutcomeUnknown(type(error).__name__) from None
+    if not answer.choices:
+        raise ModelOutcomeUnknown("an answer without a choice")
+    choice = answer.choices[0]
+    return Completion(
+        text=choice.message.content or "",
+        model=answer.model,
+        finish_reason=choice.finish_reason,
+        input_tokens=answer.usage.prompt_tokens if answer.usage else None,
+        output_tokens=answer.usage.completion_tokens if answer.usage else None,
+    )
+
+
+def _param(message: Message) -> ChatCompletionMessageParam:
+    match message["role"]:
+        case "system":
+            return {"role": "system", "content": message["content"]}
+        case "user":
+            return {"role": "user", "content": message["content"]}
+        case "assistant":
+            return {"role": "assistant", "content": message["content"]}

@@ -1,0 +1,172 @@
+"""Service Bus: sending, and the one session receiver that brings this process its replies.
+
+Senders stay open for the life of the process (opening one costs the SDK about half a second).
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import AutoLockRenewer, ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus.exceptions import ServiceBusError
+
+log = logging.getLogger(__name__)
+
+REQUESTS = "requests"
+AUDIT = "audit"
+REPLIES = "replies"
+
+SEND_TIMEOUT_SECONDS = 20.0
+REPLY_TTL = timedelta(minutes=5)
+_REOPEN_SECONDS = 1.0
+_OPEN_SECONDS = 3.0
+
+
+class BusUnavailable(Exception):
+    """Service Bus did not take a message, or did not say."""
+
+
+def open_client(connection: str | None, namespace: str | None, credential: AsyncTokenCredential) -> ServiceBusClient:
+    """By connection string if there is one, else by identity: the two forms of a Functions connection setting."""
+    if connection:
+        return ServiceBusClient.from_connection_string(connection, retry_total=2)
+    assert namespace
+    return ServiceBusClient(namespace, credential, retry_total=2)
+
+
+class Bus:
+    """Sends messages: a small JSON body with ids, never content."""
+
+    def __init__(self, client: ServiceBusClient) -> None:
+        self._client = client
+        self._senders: dict[str, ServiceBusSender] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+
+    async def send(
+        self,
+        queue: str,
+        body: dict[str, Any],
+        *,
+        message_id: str,
+        session_id: str | None = None,
+        correlation_id: str | None = None,
+        reply_to_session_id: str | None = None,
+        time_to_live: timedelta | None = None,
+    ) -> None:
+        """Returns when the broker has the message. Raises :class:`BusUnavailable`."""
+        message = ServiceBusMessage(
+            json.dumps(body),
+            message_id=message_id,
+            session_id=session_id,
+            correlation_id=correlation_id,
+            reply_to_session_id=reply_to_session_id,
+            time_to_live=time_to_live,
+            content_type="application/json",
+        )
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                sender = await self._sender(queue)
+                await sender.send_messages(message)
+        except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
+            await self._forget(queue)
+            raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
+
+    async def _sender(self, queue: str) -> ServiceBusSender:
+        async with self._opening.setdefault(queue, asyncio.Lock()):
+            if queue not in self._senders:
+                self._senders[queue] = await self._client.get_queue_sender(queue).__aenter__()
+            return self._senders[queue]
+
+    async def _forget(self, queue: str) -> None:
+        """The next send opens a new sender: a closed one never opens again."""
+        sender = self._senders.pop(queue, None)
+        if sender is not None:
+            with contextlib.suppress(ServiceBusError, OSError, ValueError):
+                await sender.close()
+
+
+class Replies:
+    """This process's session on ``replies``: hands each reply to whoever waits for its correlation id.
+
+    The session id is a random UUID of the process and changes when the session is lost, so that two processes, or
+    one that died and came back, never share a session lock. A reply that is missed is no loss: the request's
+    document says the same.
+    """
+
+    def __init__(self, client: ServiceBusClient) -> None:
+        self._client = client
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self.session_id = str(uuid.uuid4())
+
+    async def session(self) -> str | None:
+        """The session to have replies sent to; the first call opens it. None while there is no open session."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._receive_for_ever(), name="replies")
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                await self._ready.wait()
+        except TimeoutError:
+            return None
+        return self.session_id
+
+    @contextlib.contextmanager
+    def expecting(self, correlation_id: str) -> Any:
+        """An awaitable that is done when the reply has come. Enter before the request is sent."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[correlation_id] = future
+        try:
+            yield future
+        finally:
+            del self._waiting[correlation_id]
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _receive_for_ever(self) -> None:
+        while True:
+            try:
+                async with (
+                    self._client.get_queue_receiver(REPLIES, session_id=self.session_id, prefetch_count=50) as receiver,
+                    AutoLockRenewer(max_lock_renewal_duration=24 * 3600) as renewer,
+                ):
+                    renewer.register(receiver, receiver.session)
+                    self._ready.set()
+                    await self._receive(receiver)
+            except (ServiceBusError, OSError, ValueError) as error:
+                log.warning("the reply session was lost (%s); a new one is opened", type(error).__name__)
+            # Waiters on the lost session find their answer in the request's document.
+            self._ready.clear()
+            self.session_id = str(uuid.uuid4())
+            await asyncio.sleep(_REOPEN_SECONDS)
+
+    async def _receive(self, receiver: ServiceBusReceiver) -> None:
+        async for message in receiver:
+            future = self._waiting.get(message.correlation_id or "")
+            if future is not None and not future.done():
+                future.set_result(None)
+            await receiver.complete_message(message)
+
+
+@asynccontextmanager
+async def open_bus(
+    connection: str | None, namespace: str | None, credential: AsyncTokenCredential
+) -> AsyncIterator[tuple[Bus, Replies]]:
+    async with open_client(connection, namespace, credential) as client:
+        replies = Replies(client)
+        try:
+            yield Bus(client), replies
+        finally:
+            await replies.close()

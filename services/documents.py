@@ -1,0 +1,174 @@
+"""Cosmos DB for NoSQL: the account, its containers, and what can go wrong with an item, by name.
+
+::
+
+    StoreError
+     +- ItemExists         409 on a create
+     +- ItemMissing        404 on a write
+     +- ConditionFailed    412: the filter predicate or the ETag no longer holds
+     +- StoreUnavailable   anything else: throttled beyond the SDK's retries, time-out, no connection
+     +- ConsistencyTooWeak the account is weaker than Strong
+
+A throttled call (429) is retried by the SDK; every other failure goes to the caller at once, whose own retries
+(Durable's, Service Bus's redelivery, the timer's next turn) are the one layer that handles it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosBatchOperationError,
+    CosmosHttpResponseError,
+    CosmosResourceExistsError,
+    CosmosResourceNotFoundError,
+)
+
+type Document = dict[str, Any]
+type Operations = Sequence[Mapping[str, Any]]
+"""Patch operations: ``{"op": "set", "path": "/state", "value": ...}``, at most ten."""
+
+TIMEOUT_SECONDS = 20.0
+"""For one operation, the SDK's retries of a throttled call included."""
+
+
+class StoreError(Exception):
+    """An operation on an item did not happen, or not certainly."""
+
+
+class ItemExists(StoreError):
+    """There is already an item of this id."""
+
+
+class ItemMissing(StoreError):
+    """There is no item of this id."""
+
+
+class ConditionFailed(StoreError):
+    """The item is not (or no longer) as the operation requires."""
+
+
+class StoreUnavailable(StoreError):
+    """Cosmos DB did not carry the operation out, or did not say."""
+
+
+class ConsistencyTooWeak(StoreError):
+    """The account's default consistency is weaker than Strong: a stop or a cap could be read from the past."""
+
+
+class BatchRefused(StoreError):
+    """A transactional batch changed nothing: its operation ``index`` failed with ``status``."""
+
+    def __init__(self, index: int, status: int) -> None:
+        super().__init__(f"operation {index} of the batch failed with status {status}")
+        self.index = index
+        self.status = status
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """Turns what the SDK raises into this module's errors. They carry a status, never an item."""
+    try:
+        yield
+    except CosmosResourceExistsError:
+        raise ItemExists from None
+    except CosmosAccessConditionFailedError:
+        raise ConditionFailed from None
+    except CosmosResourceNotFoundError:
+        raise ItemMissing from None
+    except CosmosBatchOperationError as error:
+        raise BatchRefused(error.error_index or 0, error.status_code or 0) from None
+    except CosmosHttpResponseError as error:
+        raise StoreUnavailable(f"status {error.status_code}") from None
+    except (AzureError, TimeoutError, OSError) as error:
+        raise StoreUnavailable(type(error).__name__) from None
+
+
+async def _carried_out[T](call: Awaitable[T]) -> T:
+    with _named_errors():
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await call
+
+
+class Items:
+    """The items of one container. Every method raises :class:`StoreError`, as named in the module's tree."""
+
+    def __init__(self, container: ContainerProxy) -> None:
+        self._container = container
+
+    async def read(self, item_id: str, partition: str) -> Document | None:
+        """The item as it is now, with its ``_etag``; None if there is none."""
+        try:
+            return dict(await _carried_out(self._container.read_item(item_id, partition)))
+        except ItemMissing:
+            return None
+
+    async def create(self, document: Document) -> None:
+        await _carried_out(self._container.create_item(document, no_response=True))
+
+    async def upsert(self, document: Document) -> None:
+        """For what may be written again with the same effect; anything else is created or patched."""
+        await _carried_out(self._container.upsert_item(document, no_response=True))
+
+    async def patch(
+        self, item_id: str, partition: str, operations: Operations, *, where: str | None = None, etag: str | None = None
+    ) -> Document:
+        """The item after the change, made only if ``where`` (a filter predicate) and ``etag`` hold."""
+        condition: dict[str, Any] = {}
+        if etag is not None:
+            condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        return dict(
+            await _carried_out(
+                self._container.patch_item(
+                    item_id,
+                    partition,
+                    [dict(operation) for operation in operations],
+                    filter_predicate=where,
+                    **condition,
+                )
+            )
+        )
+
+    async def batch(self, partition: str, operations: Sequence[tuple[Any, ...]]) -> None:
+        """All of the operations or none. Raises :class:`BatchRefused` with the one that failed."""
+        await _carried_out(self._container.execute_item_batch(operations, partition))
+
+    async def query(
+        self, query: str, parameters: Mapping[str, Any] | None = None, *, partition: str | None = None
+    ) -> AsyncIterator[Document]:
+        """The items (or values) selected; across partitions only ``SELECT ... WHERE`` is served."""
+        scope: dict[str, Any] = {} if partition is None else {"partition_key": partition}
+        values = [{"name": name, "value": value} for name, value in (parameters or {}).items()]
+        with _named_errors():
+            async for item in self._container.query_items(query, parameters=values, **scope):
+                yield item
+
+
+class Store:
+    """The containers that the product uses (DESIGN section 5)."""
+
+    def __init__(self, client: CosmosClient, database: str) -> None:
+        containers = client.get_database_client(database)
+        self.config = Items(containers.get_container_client("config"))
+        self.control = Items(containers.get_container_client("control"))
+        self.budgets = Items(containers.get_container_client("budgets"))
+        self.requests = Items(containers.get_container_client("requests"))
+        self.usage = Items(containers.get_container_client("usage"))
+
+
+@asynccontextmanager
+async def open_store(endpoint: str, database: str, credential: AsyncTokenCredential) -> AsyncIterator[Store]:
+    """The store of an account that is Strong. Raises :class:`ConsistencyTooWeak`, :class:`StoreUnavailable`."""
+    async with CosmosClient(endpoint, credential, connection_timeout=5, read_timeout=10) as client:
+        # The account's properties are public on the synchronous client only.
+        account = await _carried_out(client._get_database_account())
+        level = (account.ConsistencyPolicy or {}).get("defaultConsistencyLevel")
+        if level != "Strong":
+            raise ConsistencyTooWeak(f"the account's default consistency is {level}, it must be Strong")
+        yield Store(client, database)

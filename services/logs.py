@@ -1,0 +1,49 @@
+"""Log Analytics: events in through the Logs Ingestion API, and out through the Logs Query API."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from azure.core.exceptions import AzureError
+from azure.monitor.ingestion.aio import LogsIngestionClient
+from azure.monitor.query import LogsQueryStatus
+from azure.monitor.query.aio import LogsQueryClient
+
+TIMEOUT_SECONDS = 60.0
+
+
+class LogsUnavailable(Exception):
+    """Log Analytics did not take the events, or did not answer the query. Whoever called tries again later."""
+
+
+class AuditLog:
+    """The customer's trail. It can be added to and read; there is nothing here to change or delete it with."""
+
+    def __init__(
+        self, ingestion: LogsIngestionClient, query: LogsQueryClient, rule_id: str, stream: str, workspace: str
+    ):
+        self._ingestion = ingestion
+        self._query = query
+        self._rule_id = rule_id
+        self._stream = stream
+        self._workspace = workspace
+
+    async def upload(self, events: list[dict[str, Any]]) -> None:
+        """Every event, in calls of at most 1 MB (the SDK splits them). Raises :class:`LogsUnavailable`."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self._ingestion.upload(self._rule_id, self._stream, events)  # type: ignore[arg-type]
+        except (AzureError, TimeoutError, OSError) as error:
+            raise LogsUnavailable(type(error).__name__) from None
+
+    async def query(self, kql: str, over: timedelta) -> list[dict[str, Any]]:
+        """The rows of the first table, by column name. Raises :class:`LogsUnavailable`, also for a partial answer."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                answer = await self._query.query_workspace(self._workspace, kql, timespan=over)
+        except (AzureError, TimeoutError, OSError) as error:
+            raise LogsUnavailable(type(error).__name__) from None
+        if answer.status is not LogsQueryStatus.SUCCESS:
+            raise LogsUnavailable("the query was answered in part only")
+        table = answer.tables[0]
+        return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
