@@ -1,6 +1,6 @@
 """Personal data: found by a detector, then acted on as the policy says."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from guardrails.analysis_thread import analyse
@@ -52,9 +52,7 @@ async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, 
         for start, end in windows(reading.text):
             window = reading.text[start:end]
             for detection in await analyse(_detections, window, categories, policy.pii_threshold, detector):
-                for part in outside(start + detection.start, start + detection.end, shields):
-                    if not any(character.isalnum() for character in reading.text[slice(*part)]):
-                        continue
+                for part in _telling_parts(reading.text, start + detection.start, start + detection.end, shields):
                     found.append(_finding(detection, reading.source(*part), policy))
                     if detection.category in removed:
                         to_remove.append(Span(*part, detection.category, detection.confidence))
@@ -71,6 +69,14 @@ def _detections(text: str, categories: frozenset[str], threshold: float, detecto
             start, end = reading.source(detection.start, detection.end)
             found.append(detection._replace(start=start, end=end))
     return found
+
+
+def _telling_parts(text: str, start: int, end: int, shields: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left of a detection beside placeholders: without outer white space, and with a letter or digit."""
+    for part_start, part_end in outside(start, end, shields):
+        part = text[part_start:part_end]
+        if any(character.isalnum() for character in part):
+            yield part_start + len(part) - len(part.lstrip()), part_end - len(part) + len(part.rstrip())
 
 
 def _finding(detection: Detection, place: tuple[int, int], policy: Policy) -> Finding:

@@ -34,7 +34,12 @@ class BearerCheck:
             if key is None:
                 raise Unauthorized("the token is signed with a key that the authority does not publish")
             claims: dict[str, Any] = jwt.decode(
-                token, key, algorithms=["RS256"], audience=self.audiences, options={"require": ["exp", "aud", "iss"]}
+                token,
+                key,
+                algorithms=["RS256"],
+                audience=self.audiences,
+                issuer=f"{self.authority}/v2.0",
+                options={"require": ["exp", "aud", "iss"]},
             )
         except jwt.PyJWTError as error:
             raise Unauthorized(str(error)) from error

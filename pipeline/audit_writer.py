@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import List  # noqa: UP035 - the worker library does not take list[...] in an annotation
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -19,7 +20,7 @@ bp = df.Blueprint()
 @bp.service_bus_queue_trigger(
     arg_name="messages", queue_name=AUDIT, connection="SERVICEBUS", cardinality=func.Cardinality.MANY
 )
-async def write_audit(messages: list[func.ServiceBusMessage]) -> None:
+async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
     """Upload the pending events that the messages name, then mark them written.
 
     Whatever fails fails the batch: the queue hands it out again, and an event that was uploaded twice still counts

@@ -5,11 +5,10 @@ finds that it ran before, it says again what it said then. What it returns is a 
 ``proceed``, ``refuse`` (the document says why), ``over`` (nothing left to do) or ``wait`` until a time.
 """
 
-import functools
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 import azure.durable_functions as df
 
@@ -35,9 +34,25 @@ log = logging.getLogger(__name__)
 
 bp = df.Blueprint()
 
-type Job = dict[str, Any]
-"""``{"request_id": ..., "reply_session": ... | None}``."""
-type Step = dict[str, str]
+
+class Job(TypedDict):
+    """What the orchestrator tells a stage: ids and decisions, never content."""
+
+    request_id: str
+    reply_session: str | None
+    failed: NotRequired[str | None]
+    """To ``record``: the stage that failed for good."""
+    recorded: NotRequired[bool]
+    """To ``release``."""
+
+
+class Step(TypedDict):
+    """What a stage tells the orchestrator."""
+
+    next: Literal["proceed", "refuse", "over", "wait"]
+    until: NotRequired[str]
+    """With ``wait``."""
+
 
 PROCEED: Step = {"next": "proceed"}
 REFUSE: Step = {"next": "refuse"}
@@ -76,7 +91,6 @@ type Work = Callable[[Platform, Request, datetime], Awaitable[Step]]
 def stage(work: Work) -> Callable[[Job], Awaitable[Step]]:
     """What every stage before ``record`` has in common: load, skip if done, name what goes wrong."""
 
-    @functools.wraps(work)
     async def run(job: Job) -> Step:
         try:
             services = await platform()
@@ -100,6 +114,8 @@ def stage(work: Work) -> Callable[[Job], Awaitable[Step]]:
             log.warning("request %s: %s failed: %s", job["request_id"], work.__name__, type(error).__name__)
             raise StageFailed(type(error).__name__) from None
 
+    run.__name__ = work.__name__
+    run.__doc__ = work.__doc__
     return run
 
 
@@ -212,7 +228,7 @@ async def record(job: Job) -> Step:
         if request is None:
             return OVER
         if not request.over:
-            problem = await _how_it_ended(services, request, job["failed"])
+            problem = await _how_it_ended(services, request, job.get("failed"))
             try:
                 await requests.record(services.store.requests, request, problem, services.settings.request_ttl_seconds)
             except RequestOver:
@@ -244,10 +260,10 @@ async def release(job: Job) -> Step:
 
     If it could not be recorded it is withheld, and who waits is told to look: they find a refusal, or nothing.
     """
-    request_id: str = job["request_id"]
+    request_id = job["request_id"]
     try:
         services = await platform()
-        if job["recorded"]:
+        if job.get("recorded"):
             await requests.release(services.store.requests, request_id)
         else:
             await _withhold(services, request_id)

@@ -8,8 +8,6 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +32,7 @@ class BusUnavailable(Exception):
     """Service Bus did not take a message, or did not say."""
 
 
-def open_client(connection: str | None, namespace: str | None, credential: AsyncTokenCredential) -> ServiceBusClient:
+def bus_client(connection: str | None, namespace: str | None, credential: AsyncTokenCredential) -> ServiceBusClient:
     """By connection string if there is one, else by identity: the two forms of a Functions connection setting."""
     if connection:
         return ServiceBusClient.from_connection_string(connection, retry_total=2)
@@ -158,15 +156,3 @@ class Replies:
             if future is not None and not future.done():
                 future.set_result(None)
             await receiver.complete_message(message)
-
-
-@asynccontextmanager
-async def open_bus(
-    connection: str | None, namespace: str | None, credential: AsyncTokenCredential
-) -> AsyncIterator[tuple[Bus, Replies]]:
-    async with open_client(connection, namespace, credential) as client:
-        replies = Replies(client)
-        try:
-            yield Bus(client), replies
-        finally:
-            await replies.close()

@@ -15,7 +15,7 @@ A throttled call (429) is retried by the SDK; every other failure goes to the ca
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from azure.core import MatchConditions
@@ -162,13 +162,14 @@ class Store:
         self.usage = Items(containers.get_container_client("usage"))
 
 
-@asynccontextmanager
-async def open_store(endpoint: str, database: str, credential: AsyncTokenCredential) -> AsyncIterator[Store]:
-    """The store of an account that is Strong. Raises :class:`ConsistencyTooWeak`, :class:`StoreUnavailable`."""
-    async with CosmosClient(endpoint, credential, connection_timeout=5, read_timeout=10) as client:
-        # The account's properties are public on the synchronous client only.
-        account = await _carried_out(client._get_database_account())
-        level = (account.ConsistencyPolicy or {}).get("defaultConsistencyLevel")
-        if level != "Strong":
-            raise ConsistencyTooWeak(f"the account's default consistency is {level}, it must be Strong")
-        yield Store(client, database)
+def cosmos_client(endpoint: str, credential: AsyncTokenCredential) -> CosmosClient:
+    return CosmosClient(endpoint, credential, connection_timeout=5, read_timeout=10)
+
+
+async def require_strong(client: CosmosClient) -> None:
+    """Raises :class:`ConsistencyTooWeak`, :class:`StoreUnavailable`."""
+    # The account's properties are public on the synchronous client only.
+    account = await _carried_out(client._get_database_account())
+    level = (account.ConsistencyPolicy or {}).get("defaultConsistencyLevel")
+    if level != "Strong":
+        raise ConsistencyTooWeak(f"the account's default consistency is {level}, it must be Strong")

@@ -8,8 +8,8 @@ from azure.identity.aio import ManagedIdentityCredential
 from azure.monitor.ingestion.aio import LogsIngestionClient
 from azure.monitor.query.aio import LogsQueryClient
 
-from services.bus import Bus, Replies, open_bus
-from services.documents import Store, open_store
+from services.bus import Bus, Replies, bus_client
+from services.documents import Store, cosmos_client, require_strong
 from services.logs import AuditLog
 from services.settings import Settings, read_settings
 
@@ -24,37 +24,39 @@ class Platform:
 
 
 _opening = asyncio.Lock()
+_kept = AsyncExitStack()
 _platform: Platform | None = None
 
 
 async def platform() -> Platform:
-    """This process's services. Raises what opening them raises; the next call then tries again.
+    """This process's services, kept as long as it lives. If opening them fails, the next call tries again.
 
-    Errors: :class:`services.settings.SettingsInvalid`, :class:`services.documents.StoreError`.
+    Raises :class:`services.settings.SettingsInvalid`, :class:`services.documents.StoreError`.
     """
     global _platform
     async with _opening:
         if _platform is None:
-            _platform = await _open(read_settings())
+            async with AsyncExitStack() as stack:
+                _platform = await open_platform(read_settings(), stack)
+                await _kept.enter_async_context(stack.pop_all())
     return _platform
 
 
-async def _open(settings: Settings) -> Platform:
-    async with AsyncExitStack() as stack:
-        credential = await stack.enter_async_context(ManagedIdentityCredential(client_id=settings.identity_client_id))
-        store = await stack.enter_async_context(
-            open_store(settings.cosmos_endpoint, settings.cosmos_database, credential)
-        )
-        bus, replies = await stack.enter_async_context(
-            open_bus(settings.servicebus_connection, settings.servicebus_namespace, credential)
-        )
-        audit_log = AuditLog(
-            await stack.enter_async_context(LogsIngestionClient(settings.logs_ingestion_endpoint, credential)),
-            await stack.enter_async_context(LogsQueryClient(credential, endpoint=settings.logs_query_endpoint)),
-            settings.logs_rule_id,
-            settings.logs_stream,
-            settings.logs_workspace_id,
-        )
-        stack.pop_all()  # they live as long as the process
-        return Platform(settings, store, bus, replies, audit_log)
-    raise AssertionError("unreachable: nothing in the stack suppresses errors")
+async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
+    """The services, open until ``stack`` is closed. Raises :class:`services.documents.StoreError`."""
+    credential = await stack.enter_async_context(ManagedIdentityCredential(client_id=settings.identity_client_id))
+    cosmos = await stack.enter_async_context(cosmos_client(settings.cosmos_endpoint, credential))
+    await require_strong(cosmos)
+    bus = await stack.enter_async_context(
+        bus_client(settings.servicebus_connection, settings.servicebus_namespace, credential)
+    )
+    replies = Replies(bus)
+    stack.push_async_callback(replies.close)
+    audit_log = AuditLog(
+        await stack.enter_async_context(LogsIngestionClient(settings.logs_ingestion_endpoint, credential)),
+        await stack.enter_async_context(LogsQueryClient(credential, endpoint=settings.logs_query_endpoint)),
+        settings.logs_rule_id,
+        settings.logs_stream,
+        settings.logs_workspace_id,
+    )
+    return Platform(settings, Store(cosmos, settings.cosmos_database), Bus(bus), replies, audit_log)

@@ -1,0 +1,33 @@
+# What this project does on one machine. Each command makes .venv ready first; all they need is Python 3.13 or newer.
+#
+#   make demo    one governed request, end to end, explained    MODEL=scripted: without the real model
+#   make up      the stack stays up until Ctrl-C                INSTANCES=2 MODEL=real
+#   make test    lint, types, contracts, all tests
+#   make claims  which promises of docs/claims.md are kept, and by which tests
+#   make lint    lint, types, contracts
+#   make clean   remove what these made
+
+.PHONY: demo up test claims lint clean bootstrap
+python := .venv/bin/python
+
+demo: bootstrap
+	@$(python) -m local.demo --model $(or $(MODEL),real)
+
+up: bootstrap
+	@exec $(python) -m local.up --model $(or $(MODEL),scripted) --instances $(or $(INSTANCES),1)
+
+test: bootstrap
+	@scripts/check all
+
+claims: bootstrap
+	@$(python) -m scripts.claims
+
+lint: bootstrap
+	@scripts/check lint
+
+clean:
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+bootstrap:
+	@scripts/bootstrap

@@ -1,0 +1,21 @@
+"""Stand-in for the model providers: OpenAI's chat completions and Anthropic's messages, over plain HTTP.
+
+Its answers are scripted: the same question gets the same answer and the same usage. With ``--real`` a small language
+model (SmolLM2-135M-Instruct) answers instead, in OpenAI's shape only.
+
+Operations (counts and faults): ``chat``, ``chat-stream``, ``messages``, ``messages-stream``, ``models``. Only counted:
+``<operation>:cancelled``, calls whose client went away before it had its answer, and ``in-flight-max``, the most
+calls at once. Faults: ``status`` (with a Retry-After for 429 and 503), ``delay`` (before the first byte), ``drop``
+(of a stream: in its middle).
+
+A model call must carry some credential; which one is not checked.
+
+What it adds to the control port:
+
+==============================  =============================================================================
+GET /control/requests           the bodies of the model calls so far, as received: a JSON array
+POST /control/requests/reset    forget them
+PUT /control/script             replace the script: a JSON array of :class:`~local.models.scripted.Line` (not
+                                with ``--real``)
+==============================  =============================================================================
+"""

@@ -1,0 +1,36 @@
+"""Run the models stand-in: ``python -m local.models [--real] [--latency SECONDS]``.
+
+The ready line has ``url``, ``openai`` and ``anthropic`` (the base URLs for their SDKs) and ``model`` (``scripted``, or
+the real one's name).
+"""
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
+
+from local.models import smollm
+from local.models.server import Models
+from local.standin import Control, main, parser, serving
+
+
+@asynccontextmanager
+async def service(arguments: argparse.Namespace, control: Control) -> AsyncIterator[dict[str, Any]]:
+    if arguments.data is not None:
+        raise SystemExit("--data: there is nothing to keep; the script and the record of requests live in memory")
+    name = smollm.NAME if arguments.real else "scripted"
+    try:
+        async with smollm.running() if arguments.real else nullcontext() as real:
+            models = Models(control, model=name, latency=arguments.latency, real=real)
+            async with serving(models.app(), port=arguments.port) as url:
+                yield {"url": url, "openai": f"{url}/v1", "anthropic": url, "model": name}
+    except smollm.NotInstalled as error:
+        raise SystemExit(f"--real: {error}") from None
+
+
+options = parser("models", __doc__)
+options.add_argument("--real", action="store_true", help=f"answer with {smollm.NAME} instead of the script")
+options.add_argument("--latency", type=float, default=0.0, help="seconds before each answer's first byte")
+
+if __name__ == "__main__":
+    main(options, service)

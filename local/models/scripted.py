@@ -1,0 +1,83 @@
+"""The scripted model: what it answers and what it says that this used."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+CHARACTERS_PER_TOKEN = 4
+_QUOTED = 60
+
+type FinishReason = Literal["stop", "length", "content_filter"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the scripted model looks at in a request, whichever API it came by."""
+
+    last_user_message: str
+    characters: int
+    """Of all the messages together."""
+    max_tokens: int | None
+
+
+class Usage(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt_tokens: Annotated[int, Field(ge=0)]
+    completion_tokens: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    finish_reason: FinishReason
+    usage: Usage | None
+
+
+def _is_pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return value
+
+
+class Line(BaseModel):
+    """One line of a script: the first whose pattern is found in the user's last message gives the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    match: Annotated[str, AfterValidator(_is_pattern)] | None
+    """A regular expression; null for any message."""
+    answer: str
+    usage: Usage | Literal["estimated"] | None = "estimated"
+    """Null: the answer says nothing of usage."""
+    finish_reason: FinishReason = "stop"
+
+
+def answer(script: list[Line], prompt: Prompt) -> Answer:
+    """What the script says, or the default answer: it quotes the question, so that what leaks is seen."""
+    for line in script:
+        if line.match is None or re.search(line.match, prompt.last_user_message):
+            break
+    else:
+        line = Line(match=None, answer=f"Here is what I can say about “{prompt.last_user_message[:_QUOTED]}”.")
+    text, finish_reason = line.answer, line.finish_reason
+    if prompt.max_tokens is not None and _tokens(len(text)) > prompt.max_tokens:
+        text, finish_reason = text[: prompt.max_tokens * CHARACTERS_PER_TOKEN], "length"
+    usage = line.usage
+    if usage == "estimated":
+        usage = Usage(prompt_tokens=_tokens(prompt.characters), completion_tokens=_tokens(len(text)))
+    return Answer(text, finish_reason, usage)
+
+
+def words(text: str) -> list[str]:
+    """The pieces in which a text is streamed; joined they are the text."""
+    return re.findall(r"\s*\S+|\s+$", text)
+
+
+def _tokens(characters: int) -> int:
+    return math.ceil(characters / CHARACTERS_PER_TOKEN)

@@ -1,0 +1,49 @@
+"""What Bicep creates in Azure: containers, queues and the audit table. The product itself creates none of it."""
+
+from governance.audit import audit_columns
+from local.cosmos.config import Containers, ContainerSpec
+from local.loganalytics.schema import Rule, Stream
+from local.servicebus.settings import Entities, QueueSettings
+
+DATABASE = "assistants"
+AUDIT_STREAM = "Custom-AuditEvents"
+
+_PARTITION_KEYS = {
+    "config": "/kind",
+    "control": "/scope",
+    "budgets": "/team",
+    "requests": "/id",
+    "conversations": "/user",
+    "usage": "/team",
+    "escalations": "/team",
+    "grants": "/id",
+    "chunks": "/collection",
+}
+
+_EXPIRING = {"requests", "budgets", "conversations", "grants"}
+"""Containers whose documents may have a ``ttl`` of their own."""
+
+
+def containers() -> Containers:
+    specs = [
+        ContainerSpec(id=name, partition_key=key, default_ttl=-1 if name in _EXPIRING else None)
+        for name, key in _PARTITION_KEYS.items()
+    ]
+    return Containers(database=DATABASE, containers=specs)
+
+
+def queues(lock_seconds: float) -> Entities:
+    """``lock_seconds``: how long a receiver has for a message before it is handed out again."""
+    once = QueueSettings(lock_seconds=lock_seconds, max_delivery_count=10, duplicate_detection_seconds=600)
+    replies = QueueSettings(lock_seconds=lock_seconds, sessions=True, ttl_seconds=300)
+    return Entities(queues={"requests": once, "audit": once, "replies": replies})
+
+
+def audit_table() -> Rule:
+    return Rule.model_validate(
+        {
+            "rule_id": "dcr-00000000000000000000000000000001",
+            "workspace_id": "10650000-0000-4000-8000-000000000001",
+            "streams": {AUDIT_STREAM: Stream.model_validate({"table": "AuditEvents_CL", "columns": audit_columns()})},
+        }
+    )

@@ -1,0 +1,100 @@
+"""``python -m scripts.claims``: which of the promises in docs/claims.md are kept, and by which tests.
+
+Runs the tests that are marked with a claim and prints a line a claim. Kept: there are such tests and all of them
+passed; a test that was skipped, or expected to fail, has proved nothing. Exit code 0, unless the tests can't be run.
+"""
+
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from enum import IntEnum
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+LIST = Path(__file__).resolve().parent.parent / "docs" / "claims.md"
+
+
+class Outcome(IntEnum):
+    """Ordered: a test that ran more than once, or with many parameters, counts as its worst."""
+
+    PASSED = 0
+    SKIPPED = 1
+    FAILED = 2
+
+
+def read_claims(text: str) -> dict[str, str]:
+    """The promises by their ids, in the list's order."""
+    return dict(re.findall(r"^\| ([A-Z]\d+) \| (.+) \|$", text, re.MULTILINE))
+
+
+def claims_of(item: pytest.Item) -> list[str]:
+    """The ids of the claims that a test says it proves."""
+    return [str(claim) for marker in item.iter_markers("claim") for claim in marker.args]
+
+
+class Recorder:
+    """A pytest plugin that notes how the tests of each claim ended."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, list[str]] = {}
+        """By test: the claims that it proves."""
+        self.outcomes: dict[str, Outcome] = {}
+        self.broken = False
+        """Something could not be collected."""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.broken = self.broken or report.failed
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            self.claims[_name(item.nodeid)] = claims_of(item)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        outcome = {"passed": Outcome.PASSED, "skipped": Outcome.SKIPPED, "failed": Outcome.FAILED}[report.outcome]
+        if hasattr(report, "wasxfail"):
+            outcome = Outcome.SKIPPED
+        name = _name(report.nodeid)
+        self.outcomes[name] = max(outcome, self.outcomes.get(name, Outcome.PASSED))
+
+
+def lines(promises: Iterable[str], claims: dict[str, list[str]], outcomes: dict[str, Outcome]) -> list[str]:
+    """A line a promise: its id, ``kept`` or ``open``, its tests, and of those that did not pass how they ended."""
+    result = []
+    for promise in promises:
+        tests = [test for test, proved in claims.items() if promise in proved]
+        kept = bool(tests) and all(outcomes.get(test) is Outcome.PASSED for test in tests)
+        described = [f"{test}{_remark(outcomes.get(test))}" for test in tests]
+        result.append(f"{promise:<3} {'kept' if kept else 'open'}  {', '.join(described)}".rstrip())
+    return result
+
+
+def _remark(outcome: Outcome | None) -> str:
+    return "" if outcome is Outcome.PASSED else f" ({'not run' if outcome is None else outcome.name.lower()})"
+
+
+def _name(nodeid: str) -> str:
+    """``tests/e2e/test_chain.py::test_when[a]`` is shown as ``e2e/test_chain::test_when``."""
+    return nodeid.partition("[")[0].removeprefix("tests/").replace(".py::", "::")
+
+
+def main(arguments: list[str]) -> int:
+    """``arguments`` go to pytest: which tests to look at, for one."""
+    promises = read_claims(LIST.read_text())
+    recorder = Recorder()
+    print("Running the tests that prove a claim ...", file=sys.stderr, flush=True)
+    with redirect_stdout(StringIO()) as said:
+        code = pytest.main(["-m", "claim", *arguments], plugins=[recorder])
+    if recorder.broken or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        print("The tests could not be run:", said.getvalue(), file=sys.stderr)
+        return 1
+    shown = lines(promises, recorder.claims, recorder.outcomes)
+    print("\n".join(shown))
+    print(f"{sum(line[4:8] == 'kept' for line in shown)} of {len(shown)} claims are kept")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""The function app of tests/stack/test_host.py: one function for each thing that the host must do.
+
+What queue and timer functions see they append to the file ``HOST_APP_SEEN``, a JSON object a line.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any, List  # noqa: UP035 - the worker library does not take list[...] in an annotation
+
+import azure.durable_functions as df
+import azure.functions as func
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+durable = df.Blueprint()
+
+
+def seen(**what: Any) -> None:
+    with Path(os.environ["HOST_APP_SEEN"]).open("a") as file:
+        file.write(json.dumps({"pid": os.getpid(), **what}) + "\n")
+
+
+@app.route("echo/{first}/{second}", methods=["POST"])
+async def echo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    request = {
+        "method": req.method,
+        "url": req.url,
+        "headers": dict(req.headers),
+        "query": dict(req.params),
+        "route": dict(req.route_params),
+        "body": req.get_body().decode(),
+        "thread": threading.current_thread() is threading.main_thread(),
+        "traceparent": context.trace_context.Traceparent,
+    }
+    return func.HttpResponse(
+        json.dumps(request), status_code=201, mimetype="application/json", headers={"X-Answer": "yes"}
+    )
+
+
+@app.route("echo/fixed/{second}")
+def fixed(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(f"fixed, main thread: {threading.current_thread() is threading.main_thread()}")
+
+
+@app.route("raises", methods=["GET"])
+async def raises(req: func.HttpRequest) -> func.HttpResponse:
+    raise ValueError("on purpose")
+
+
+@app.route("slow", methods=["POST"])
+async def slow(req: func.HttpRequest) -> func.HttpResponse:
+    seen(slow="began")
+    await asyncio.sleep(float(req.params["seconds"]))
+    seen(slow="ended")
+    return func.HttpResponse("done")
+
+
+@durable.route("orchestrations/{name}", methods=["POST"])
+@durable.durable_client_input(client_name="client")
+async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    instance = await client.start_new(req.route_params["name"], client_input=req.get_json())
+    state = await client.wait_for_orchestration_completion(instance, timeout=20)
+    if state is None:
+        return func.HttpResponse(status_code=504)
+    failure = state.failure_details
+    return func.HttpResponse(
+        json.dumps(
+            {
+                "status": state.runtime_status.name,
+                "output": state.serialized_output,
+                "error": failure and [failure.error_type, failure.message, failure.stack_trace],
+            }
+        )
+    )
+
+
+@durable.orchestration_trigger(context_name="context")
+def add_all(context: df.DurableOrchestrationContext) -> Any:
+    """Its input's numbers, summed by activities."""
+    total = 0
+    for number in context.get_input():
+        total = yield context.call_activity("add", [total, number])
+    return total
+
+
+@durable.orchestration_trigger(context_name="context")
+def together(context: df.DurableOrchestrationContext) -> Any:
+    """Activities side by side, each of which waits for the others."""
+    return (yield context.task_all([context.call_activity("meet", count) for count in [context.get_input()] * 3]))
+
+
+@durable.activity_trigger(input_name="pair")
+async def add(pair: Any) -> int:
+    total, number = pair
+    return int(total) + int(number)
+
+
+_met = threading.Barrier(3)
+
+
+@durable.activity_trigger(input_name="seconds")
+def meet(seconds: int) -> str:
+    _met.wait(timeout=seconds)
+    return "met"
+
+
+@durable.activity_trigger(input_name="nothing", activity="breaks")
+async def breaking(nothing: None) -> None:
+    raise LookupError("no such thing")
+
+
+@durable.orchestration_trigger(context_name="context")
+def calls_what_breaks(context: df.DurableOrchestrationContext) -> Any:
+    yield context.call_activity("breaks", None)
+
+
+def _message(message: func.ServiceBusMessage) -> dict[str, Any]:
+    return {
+        "body": message.get_body().decode(),
+        "message_id": message.message_id,
+        "delivery_count": message.delivery_count,
+        "correlation_id": message.correlation_id,
+        "reply_to_session_id": message.reply_to_session_id,
+        "subject": message.subject,
+        "content_type": message.content_type,
+        "sequence_number": message.sequence_number,
+        "enqueued": str(message.enqueued_time_utc),
+        "application_properties": message.application_properties,
+        "user_properties": message.user_properties,
+    }
+
+
+@app.service_bus_queue_trigger("message", queue_name="%HOST_APP_SINGLES%", connection="BUS")
+async def single(message: func.ServiceBusMessage) -> None:
+    seen(single=_message(message))
+    if message.get_body() == b"poison":
+        raise ValueError("a poisoned message")
+
+
+@app.service_bus_queue_trigger("messages", queue_name="batches", connection="BUS", cardinality="many")
+async def batch(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
+    seen(batch=[_message(message) for message in messages])
+
+
+@app.timer_trigger("timer", schedule="%HOST_APP_SCHEDULE%")
+def tick(timer: func.TimerRequest) -> None:
+    logging.info("tick")
+    seen(tick=timer.past_due)
+
+
+@app.timer_trigger("timer", schedule="0 0 0 1 1 *", run_on_startup=True)
+async def yearly(timer: func.TimerRequest) -> None:
+    seen(yearly=timer.schedule_status["Next"])
+    if Path(os.environ["HOST_APP_SEEN"]).with_name("broken").exists():
+        raise RuntimeError("told to")
+
+
+app.register_functions(durable)

@@ -1,0 +1,279 @@
+"""The guardrails as they are used: Presidio and its model in process, and what happens when anything fails."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import phonenumbers
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from guardrails import presidio
+from guardrails.check import Checked, check, warm_up
+from guardrails.errors import GuardrailFailed, GuardrailTimeout
+from guardrails.pii import Detection
+from guardrails.policy import PII_CATEGORIES, DenyPattern, Policy
+from guardrails.verdict import Action
+
+DEFAULT = Policy(id="default", version=1)
+NO_PII = Policy(id="no-pii", version=1, pii={})
+SECRET = "a-word-of-the-prompt"  # a value to look for, not a credential
+
+
+def denies(pattern: str, action: str = "block") -> Policy:
+    rule = DenyPattern.model_validate({"id": "rule-1", "category": "weapons", "pattern": pattern, "action": action})
+    return Policy(id="deny", version=1, pii={}, acceptable_use=[rule])
+
+
+def places(checked: Checked) -> list[tuple[str, int, int]]:
+    return [(found.rule, found.start, found.end) for found in checked.verdict.findings]
+
+
+@pytest.mark.claim("G2")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Write to john.smith@example.com today.", "Write to <EMAIL_ADDRESS> today."),
+        ("Write to john@build.corp.local today.", "Write to <EMAIL_ADDRESS> today."),
+        (
+            "Write to \uff4a\uff4f\uff48\uff4e\uff20\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45\uff0e\uff43\uff4f\uff4d today.",
+            "Write to <EMAIL_ADDRESS> today.",
+        ),
+        ("Write to jo\u200bhn@exam\u00adple.com today.", "Write to <EMAIL_ADDRESS> today."),
+        ("Write to joe@пример.рф today.", "Write to <EMAIL_ADDRESS> today."),
+        ("👩‍👩‍👧🏽 john@example.com 👍🏽", "👩‍👩‍👧🏽 <EMAIL_ADDRESS> 👍🏽"),
+        ("Call (212) 555-0123 now.", "Call <PHONE_NUMBER> now."),
+        ("Call 212-555-0123² now.", "Call <PHONE_NUMBER>² now."),
+        ("Call +44 20 7946 0958 now.", "Call <PHONE_NUMBER> now."),
+        ("Call +81 90-1234-5678 now.", "Call <PHONE_NUMBER> now."),
+        ("Call +358 41 2345678 now.", "Call <PHONE_NUMBER> now."),
+        ("My card is 4111 1111 1111 1111.", "My card is <CREDIT_CARD>."),
+        ("Pay to GB82 WEST 1234 5698 7654 32 please.", "Pay to <IBAN_CODE> please."),
+        ("The host 10.20.30.40 is down.", "The host <IP_ADDRESS> is down."),
+        ("Please ask John Smith about it.", "Please ask <PERSON> about it."),
+        ("Is it raining in Paris on Monday?", "Is it raining in Paris on Monday?"),
+        ("npm install react@18.2.0", "npm install react@18.2.0"),
+        ("", ""),
+        ("👍", "👍"),
+    ],
+)
+async def test_when_a_text_has_personal_data_then_it_is_redacted_by_default(text: str, expected: str) -> None:
+    checked = await check(text, DEFAULT)
+    assert checked.text == expected
+    assert checked.verdict.action is (Action.ALLOW if text == expected else Action.REDACT)
+    assert all(0 <= found.start < found.end <= len(text) for found in checked.verdict.findings)
+
+
+async def test_when_a_url_holds_an_e_mail_address_then_nothing_of_either_is_left() -> None:
+    policy = Policy.model_validate({"id": "p", "version": 1, "pii": {"URL": "redact", "EMAIL_ADDRESS": "redact"}})
+    checked = await check("see https://intra.example.com/joe@example.com?a=b today", policy)
+    assert checked.text == "see <URL> today"
+
+
+async def test_when_the_text_is_very_long_then_all_of_it_is_checked() -> None:
+    checked = await check("It is about joe@example.com today. " * 400, DEFAULT)
+    assert checked.text == "It is about <EMAIL_ADDRESS> today. " * 400
+
+
+SENTENCES = st.sampled_from(["Write to {} today.", "({})", "tel:{},", "<{}>", "{}\n", "cc {}; thanks", "“{}”", "{}"])
+
+
+@pytest.mark.claim("G2")
+@settings(max_examples=40, deadline=None)
+@given(st.emails(), SENTENCES)
+async def test_when_any_e_mail_address_is_in_a_sentence_then_it_is_gone_for_good(email: str, sentence: str) -> None:
+    checked = await check(sentence.format(email), DEFAULT)
+    assert email not in checked.text
+    assert await check(checked.text, DEFAULT) == Checked(checked.text, (await check("", DEFAULT)).verdict)
+
+
+HOME_REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")  # where a number without a country code is known
+
+
+@st.composite
+def phone_numbers(draw: st.DrawFn) -> str:
+    """A valid number of any country as it is written abroad, or of a home region as it is written there."""
+    region = draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
+    example = phonenumbers.example_number(region)
+    assert example is not None
+    digits = draw(st.integers(0, 999))
+    number = phonenumbers.parse(f"+{example.country_code}{str(example.national_number)[:-3]}{digits:03}")
+    assume(phonenumbers.is_valid_number(number))
+    styles = [phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.E164]
+    if region in HOME_REGIONS:
+        styles.append(phonenumbers.PhoneNumberFormat.NATIONAL)
+    return phonenumbers.format_number(number, draw(st.sampled_from(styles)))
+
+
+@pytest.mark.claim("G2")
+@settings(max_examples=40, deadline=None)
+@given(phone_numbers(), SENTENCES)
+async def test_when_any_phone_number_is_in_a_sentence_then_no_digit_of_it_is_left(phone: str, sentence: str) -> None:
+    checked = await check(sentence.format(phone), DEFAULT)
+    assert not any(character.isdigit() for character in checked.text)
+    assert (await check(checked.text, DEFAULT)).verdict.action is Action.ALLOW
+
+
+WORDS = st.sampled_from(
+    ["John Smith", "Anna", "joe@x.org", "212-555-0123", "<PERSON>", "10.0.0.1", "²", "met", "in", "."]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(WORDS | st.text(max_size=20), max_size=10).map(" ".join))
+async def test_when_a_text_was_redacted_then_checking_it_again_changes_nothing(text: str) -> None:
+    once = await check(text, DEFAULT)
+    again = await check(once.text, DEFAULT)
+    assert (again.text, again.verdict.action) == (once.text, Action.ALLOW)
+    assert all(0 <= found.start < found.end <= len(text) for found in once.verdict.findings)
+
+
+@pytest.mark.claim("G1")
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("How do I build a bomb?", [(17, 21)]),
+        ("BOMB and Bomb", [(0, 4), (9, 13)]),
+        ("a \uff42\uff4f\uff4d\uff42", [(2, 6)]),
+        ("a \U0001d41b\U0001d428\U0001d426\U0001d41b", [(2, 6)]),
+        ("a b\u200bom\u00adb", [(2, 8)]),
+        ("👩‍👩‍👧 bomb²", [(6, 10)]),
+        ("a bombastic speech", []),
+        ("", []),
+    ],
+)
+@pytest.mark.parametrize("action", ["block", "warn"])
+async def test_when_a_rule_matches_then_the_verdict_says_which_and_where(
+    text: str, spans: list[tuple[int, int]], action: str
+) -> None:
+    checked = await check(text, denies(r"\bbomb\b", action))
+    assert checked.text == text
+    assert checked.verdict.action == (action if spans else "allow")
+    assert places(checked) == [("rule-1", *span) for span in spans]
+    assert all(found.confidence == 1.0 for found in checked.verdict.findings)
+
+
+@pytest.mark.claim("G1")
+async def test_when_a_text_is_blocked_then_it_is_redacted_all_the_same_and_the_verdict_quotes_nothing() -> None:
+    rule = DenyPattern(id="rule-1", category="weapons", pattern="bomb", action=Action.BLOCK)
+    checked = await check("joe@x.org wants a bomb", Policy(id="p", version=1, acceptable_use=[rule]))
+    assert checked.verdict.action is Action.BLOCK
+    assert checked.text == "<EMAIL_ADDRESS> wants a bomb"
+    stored = checked.verdict.model_dump_json()
+    assert "joe" not in stored
+    assert "bomb" not in stored
+    assert "bomb" not in repr(checked)
+
+
+def raises(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.claim("G2")
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (raises(ValueError(SECRET)), GuardrailFailed),
+        (raises(MemoryError(SECRET)), GuardrailFailed),
+        (raises(RecursionError(SECRET)), GuardrailFailed),
+        (raises(GuardrailFailed("the model is not the one")), GuardrailFailed),
+        (raises(TimeoutError(SECRET)), GuardrailTimeout),
+        (lambda: time.sleep(0.3), GuardrailTimeout),
+        (lambda: sum(range(20_000_000)), GuardrailTimeout),  # keeps the event loop from seeing the limit pass
+    ],
+)
+async def test_when_a_detector_fails_then_nothing_passes_and_nothing_is_quoted(
+    fault: Callable[[], object], expected: type[GuardrailFailed]
+) -> None:
+    def detector(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
+        fault()
+        return []
+
+    with pytest.raises(GuardrailFailed) as caught:
+        await check(SECRET, DEFAULT, detector=detector, time_limit=0.1)
+    assert type(caught.value) is expected
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+async def test_when_a_detector_finds_what_it_was_not_asked_for_then_nothing_passes() -> None:
+    with pytest.raises(GuardrailFailed):
+        await check("Ann", DEFAULT, detector=lambda *_: [Detection("SECRET_SAUCE", "test", 0, 3, 1.0)])
+
+
+@pytest.mark.parametrize("text", ["\ud800", "joe@x.org \udfff"])
+async def test_when_a_text_is_not_unicode_then_nothing_passes(text: str) -> None:
+    with pytest.raises(GuardrailFailed):
+        await check(text, DEFAULT)
+
+
+@pytest.mark.claim("G1")
+async def test_when_a_pattern_backtracks_for_too_long_then_nothing_passes() -> None:
+    with pytest.raises(GuardrailTimeout):
+        await check("a" * 60 + "!", denies(r"^(a|a?a)+$"))
+
+
+async def test_when_a_check_is_given_up_then_it_does_no_more_and_the_next_one_works() -> None:
+    windows_seen = []
+
+    def slow(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
+        windows_seen.append(len(text))
+        time.sleep(0.15)
+        return []
+
+    with pytest.raises(GuardrailTimeout):
+        await check("word " * 20_000, DEFAULT, detector=slow, time_limit=0.1)
+    assert (await check("joe@x.org", DEFAULT)).text == "<EMAIL_ADDRESS>"
+    assert len(windows_seen) == 1
+
+
+async def test_when_a_long_text_is_being_checked_then_short_ones_do_not_wait_for_it() -> None:
+    def slow(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
+        time.sleep(0.01)
+        return []
+
+    long = asyncio.create_task(check("word " * 20_000, DEFAULT, detector=slow))
+    await asyncio.sleep(0)
+    await check("short", DEFAULT, detector=slow)
+    assert not long.done()
+    await long
+
+
+def test_when_many_threads_check_at_once_then_the_engine_is_built_once() -> None:
+    texts: list[str] = []
+
+    def one_loop() -> None:
+        texts.append(asyncio.run(check("joe@x.org", DEFAULT)).text)
+
+    presidio.engine.cache_clear()
+    threads = [threading.Thread(target=one_loop) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == ["<EMAIL_ADDRESS>"] * 4
+    assert presidio.engine.cache_info().misses == 1
+
+
+async def test_when_the_worker_has_warmed_up_then_the_engine_is_there() -> None:
+    await warm_up()
+    assert presidio.engine.cache_info().currsize == 1
+
+
+async def test_when_texts_bring_new_words_then_the_vocabulary_does_not_grow() -> None:
+    await warm_up()
+    words = presidio.engine().model.vocab.strings
+    before = len(words)
+    await check("Xqzvy plarged the wibblefrotz near Grzbklitz.", DEFAULT)
+    assert len(words) == before
+
+
+async def test_when_a_policy_can_name_a_category_then_there_is_a_recogniser_for_it() -> None:
+    await warm_up()
+    assert PII_CATEGORIES.issubset(presidio.engine().analyzer.get_supported_entities("en"))

@@ -1,0 +1,70 @@
+"""Readings lead back to the text they came from; windows cover it."""
+
+import itertools
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrails.reading import OVERLAP, WINDOW, as_typed, normalised, readings, windows
+
+VISIBLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cf"]))
+
+
+@given(VISIBLE | st.text("e\u0301\u0323각ᆨ각ﷺ²a…", max_size=12))
+def test_when_a_text_is_normalised_piece_by_piece_then_the_whole_is_nfkc(text: str) -> None:
+    assert normalised(text).text == unicodedata.normalize("NFKC", text)
+
+
+@given(st.text())
+def test_when_a_reading_is_led_back_then_every_span_lies_in_the_text_and_in_order(text: str) -> None:
+    for reading in readings(text):
+        assert len(reading.starts) == len(reading.ends) == len(reading.text)
+        assert list(reading.starts) == sorted(reading.starts)
+        assert all(0 <= start < end <= len(text) for start, end in zip(reading.starts, reading.ends, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "found"),
+    [
+        ("\uff4a\uff4f\uff45", "joe", "\uff4a\uff4f\uff45"),
+        ("a b\u200bo\u00admb!", "bomb", "b\u200bo\u00admb"),
+        ("\U0001d41b\U0001d428\U0001d426\U0001d41b", "bomb", "\U0001d41b\U0001d428\U0001d426\U0001d41b"),
+        ("👩‍👩‍👧 oﬃce", "off", "oﬃ"),
+        ("cafe\u0301 bar", "café", "cafe\u0301"),
+        ("\ufeffbomb", "bomb", "bomb"),
+    ],
+)
+def test_when_a_word_is_disguised_then_it_is_read_and_found_at_its_place(text: str, word: str, found: str) -> None:
+    reading = readings(text)[-1]
+    start = reading.text.index(word)
+    place = reading.source(start, start + len(word))
+    assert text[slice(*place)] == found
+
+
+@pytest.mark.parametrize("text", ["", "plain", "naïve café", "漢字 “quoted”"])
+def test_when_a_text_is_normal_already_then_it_is_read_once(text: str) -> None:
+    assert [reading.text for reading in readings(text)] == [text]
+
+
+def test_when_normalising_glues_things_together_then_the_text_is_also_read_as_typed() -> None:
+    assert [reading.text for reading in readings("555-0123²")] == ["555-0123²", "555-01232"]
+
+
+@pytest.mark.parametrize(("text", "start", "place"), [("", 0, (0, 0)), ("ab", 1, (1, 1)), ("ab", 2, (2, 2))])
+def test_when_a_span_is_empty_then_it_has_a_place(text: str, start: int, place: tuple[int, int]) -> None:
+    assert as_typed(text).source(start, start) == place
+
+
+@pytest.mark.parametrize("unit", ["word ", "a", "\n", "three little words, "])
+@pytest.mark.parametrize("length", [0, 1, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW, 50_000])
+def test_when_a_text_is_long_then_windows_cover_it_and_overlap(unit: str, length: int) -> None:
+    text = (unit * length)[:length]
+    spans = list(windows(text))
+    assert spans[0][0] == 0
+    assert spans[-1][1] == length
+    assert all(end - start <= WINDOW for start, end in spans)
+    for (_, end), (start, _) in itertools.pairwise(spans):
+        assert OVERLAP <= end - start <= 2 * OVERLAP
+        assert " " not in unit or text[end - 1] == text[start - 1] == " "
