@@ -102,7 +102,7 @@ async def test_when_the_text_has_placeholders_then_they_stay_and_protect_nothing
 
 async def test_when_only_a_second_reading_shows_it_then_the_typed_characters_are_redacted() -> None:
     checked = await check(
-        "to \uff4a\uff4f\uff45\uff20\uff58.org!",
+        "to joe\N{FULLWIDTH COMMERCIAL AT}x.org!",
         policy(EMAIL_ADDRESS="redact"),
         detector=finds(EMAIL_ADDRESS=r"\w+@[a-z.]+"),
     )
