@@ -36,8 +36,10 @@ async def put_switch(req: func.HttpRequest) -> func.HttpResponse:
     await require(services.store.config, caller, Role.IT_OPERATIONS)
     scope = await _known_scope(services, req.route_params["scope"])
     position = read_body(req, Position, REASON_CHARACTERS)
+    now = utc_now()
     event = AuditEvent(
-        TimeGenerated=utc_now(),
+        TimeGenerated=now,
+        EventTime=now,
         EventId=uuid7(),
         EventType="switch.set",
         Outcome="done",

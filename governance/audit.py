@@ -17,8 +17,8 @@ from services.bus import AUDIT, Bus
 from services.clock import Timestamp, uuid7
 from services.documents import Items
 
-COLUMN_CHARACTERS = 32_000
-"""Log Analytics cuts a string column at 64 KB; this much text fits in any encoding of it."""
+COLUMN_BYTES = 60_000
+"""Of UTF-8, for one text: Log Analytics cuts a column at 64 KB."""
 
 
 class AuditEvent(BaseModel):
@@ -27,6 +27,9 @@ class AuditEvent(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     TimeGenerated: Timestamp
+    """Log Analytics puts its own time here for an event that reaches it more than two days late."""
+    EventTime: Timestamp
+    """When it happened."""
     EventId: str
     EventType: str
     """``request``, or what an administrator did: ``switch.set``."""
@@ -71,7 +74,9 @@ class AuditEvent(BaseModel):
 
 def cut(text: str) -> tuple[str, int, str]:
     """Text for a column: its beginning, its whole length, and the SHA-256 of the whole."""
-    return text[:COLUMN_CHARACTERS], len(text), hashlib.sha256(text.encode()).hexdigest()
+    encoded = text.encode()
+    beginning = encoded[:COLUMN_BYTES].decode(errors="ignore")  # a character cut in two is left out
+    return beginning, len(text), hashlib.sha256(encoded).hexdigest()
 
 
 _KQL_TYPES: dict[Any, str] = {str: "string", int: "long", datetime: "datetime", dict: "dynamic", list: "dynamic"}
@@ -82,7 +87,7 @@ def audit_columns() -> dict[str, str]:
     columns = {}
     for name, field in AuditEvent.model_fields.items():
         kind: Any = field.annotation
-        if name == "TimeGenerated":
+        if name in ("TimeGenerated", "EventTime"):
             kind = datetime
         elif get_origin(kind) is types.UnionType:
             kind = get_args(kind)[0]

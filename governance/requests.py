@@ -156,6 +156,7 @@ def audit_event(request: Request, problem: Problem | None, ended_at: datetime) -
     used = request.model
     return AuditEvent(
         TimeGenerated=ended_at,
+        EventTime=ended_at,
         EventId=request.id,
         EventType="request",
         Outcome=outcome_of(problem),

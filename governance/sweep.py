@@ -33,7 +33,7 @@ async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem:
 async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
     """Sends the audit events again that are pending since before a time."""
     sent = 0
-    query = "SELECT * FROM c WHERE c.audit.status = 'pending' AND c.audit.event.TimeGenerated < @before"
+    query = "SELECT * FROM c WHERE c.audit.status = 'pending' AND c.audit.event.EventTime < @before"
     parameters = {"@before": utc_text(before)}
     async for document in store.requests.query(query, parameters):
         await announce_again(bus, Reference(container="requests", partition=document["id"], id=document["id"]))
@@ -50,12 +50,12 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     ``until`` leaves out what Log Analytics may still be ingesting (minutes are normal).
     """
     begin, end = utc_text(until - over), utc_text(until)
-    kql = f"AuditEvents_CL | where TimeGenerated between (datetime({begin}) .. datetime({end})) | distinct EventId"
+    kql = f"AuditEvents_CL | where EventTime between (datetime({begin}) .. datetime({end})) | distinct EventId"
     there = {row["EventId"] for row in await audit_log.query(kql, over + timedelta(days=1))}
     missing = 0
     query = (
         "SELECT c.id, c.scope FROM c WHERE c.audit.status = 'written'"
-        " AND c.audit.event.TimeGenerated >= @begin AND c.audit.event.TimeGenerated < @end"
+        " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
     )
     for items in (store.requests, store.control):
         async for document in items.query(query, {"@begin": begin, "@end": end}):

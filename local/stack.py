@@ -57,6 +57,8 @@ class Stack:
         self.directory = Directory.model_validate_json(_DIRECTORY.read_bytes())
         self.standins: dict[str, Process] = {}
         self.logs = folder / "logs"
+        self.certificate_authority = folder
+        """The PEM file to trust, once the stack has started."""
         self._folder = folder
         self._model = model
         self._instances = instances
@@ -172,26 +174,32 @@ class Stack:
     async def _start(self) -> None:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         certificates = issue(self._folder / "tls")
+        self.certificate_authority = certificates.ca
         self._environment = inherited | dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(certificates.ca))
 
-        tls = ["--tls", certificates.server]
-        await self._start_standin("entra", ["--directory", _DIRECTORY, *tls])
-        secured = [*tls, "--authority", self.standins["entra"].ready["authority"]]
-        data = self._folder / "data"
-        commands: dict[str, list[object]] = {
-            "cosmos": ["--containers", self._write("containers", resources.containers()), *secured],
-            "servicebus": ["--entities", self._write("queues", resources.queues(self._lock_seconds))],
-            "loganalytics": ["--tables", self._write("tables", resources.audit_table()), *secured],
-            "durable": [],
-        }
+        entities = ["--entities", self._write("queues", resources.queues(self._lock_seconds))]
         await _together(
+            self._start_secured(certificates.server),
+            self._start_standin("servicebus", [*entities, *self._data("servicebus")]),
+            self._start_standin("durable", self._data("durable")),
             self._start_standin("models", ["--real"] if self._model == "real" else []),
-            *(self._start_standin(name, [*options, "--data", data / name]) for name, options in commands.items()),
         )
         await _together(
             self._sign_in(),
             self._seed(),
             *(self.start_instance(group) for group in GROUPS for _ in range(self._instances)),
+        )
+
+    async def _start_secured(self, certificate: Path) -> None:
+        """Entra, and then what checks tokens with its keys and so needs its address."""
+        tls = ["--tls", certificate]
+        await self._start_standin("entra", ["--directory", _DIRECTORY, *tls])
+        secured = [*tls, "--authority", self.standins["entra"].ready["authority"]]
+        containers = ["--containers", self._write("containers", resources.containers())]
+        tables = ["--tables", self._write("tables", resources.audit_table())]
+        await _together(
+            self._start_standin("cosmos", [*containers, *secured, *self._data("cosmos")]),
+            self._start_standin("loganalytics", [*tables, *secured, *self._data("loganalytics")]),
         )
 
     async def _start_standin(self, name: str, options: Sequence[object]) -> None:
@@ -219,6 +227,9 @@ class Stack:
         apps = [instance for group in GROUPS for instance in self.instances(group)]
         for processes in (apps, list(self.standins.values())):
             await asyncio.gather(*(process.stop(GRACE) for process in processes))
+
+    def _data(self, name: str) -> list[object]:
+        return ["--data", self._folder / "data" / name]
 
     def _write(self, name: str, content: BaseModel) -> Path:
         file = self._folder / f"{name}.json"

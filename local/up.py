@@ -31,6 +31,7 @@ async def up(model: Literal["scripted", "real"], instances: int) -> None:
     started = time.monotonic()
     folder = _HOME / "up"
     shutil.rmtree(folder, ignore_errors=True)
+    _remove_files()  # A stack that was killed has left them.
     print("Starting the stack ...", flush=True)
     async with Stack(folder, model=model, instances=instances) as stack:
         try:
@@ -40,8 +41,7 @@ async def up(model: Literal["scripted", "real"], instances: int) -> None:
             print("\n".join(_guide(stack)), flush=True)
             await _keep_up(stack, assistant)
         finally:
-            _JSON.unlink(missing_ok=True)
-            _SHELL.unlink(missing_ok=True)
+            _remove_files()
             print("\nStopping ...", flush=True)
 
 
@@ -69,6 +69,11 @@ def _write_files(stack: Stack, assistant: str) -> None:
     people = [f"{person.name.upper()}={stack.token(person.name)}" for person in stack.directory.people]
     _SHELL.touch(mode=0o600)
     _SHELL.write_text("\n".join([f"APP={stack.http[0].url}", f"ASSISTANT={assistant}", *people]) + "\n")
+
+
+def _remove_files() -> None:
+    _JSON.unlink(missing_ok=True)
+    _SHELL.unlink(missing_ok=True)
 
 
 def _guide(stack: Stack) -> Iterator[str]:

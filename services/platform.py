@@ -13,6 +13,9 @@ from services.documents import Store, cosmos_client, require_strong
 from services.logs import AuditLog
 from services.settings import Settings, read_settings
 
+LOGS_QUERY_AUDIENCE = "https://api.loganalytics.io"
+"""Whom the query API's tokens are for, whatever its endpoint."""
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -54,7 +57,9 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
     stack.push_async_callback(replies.close)
     audit_log = AuditLog(
         await stack.enter_async_context(LogsIngestionClient(settings.logs_ingestion_endpoint, credential)),
-        await stack.enter_async_context(LogsQueryClient(credential, endpoint=settings.logs_query_endpoint)),
+        await stack.enter_async_context(
+            LogsQueryClient(credential, endpoint=settings.logs_query_endpoint, audience=LOGS_QUERY_AUDIENCE)
+        ),
         settings.logs_rule_id,
         settings.logs_stream,
         settings.logs_workspace_id,

@@ -18,7 +18,7 @@ from aiohttp import web
 from azure.core import MatchConditions
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import AzureError
-from azure.cosmos import exceptions
+from azure.cosmos import PartitionKey, exceptions
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.identity.aio import ManagedIdentityCredential
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -45,6 +45,10 @@ SPEC = {
         },
     ],
 }
+
+
+large_bodies = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+"""aiohttp says so of what the SDK sends."""
 
 
 class Clock:
@@ -227,7 +231,7 @@ async def test_when_the_response_is_not_wanted_then_it_is_empty(budgets: Contain
 
 @pytest.mark.parametrize(
     "name",
-    ["a b", "ünï€", "a+b", "a%20b", "a%2Fb", "100%", "it's", 'say "x"', "a&b=c;d", "a:b|c", "{}", "..", "x" * 255],
+    ["a b", "ünï€", "a+b", "a%20b", "a%2Fb", "100%", "it's", 'say "x"', "a&b=c;d", "a:b|c", "{}", "x" * 255],
 )
 async def test_when_an_id_has_awkward_characters_then_all_operations_find_it(
     budgets: ContainerProxy, name: str
@@ -276,11 +280,14 @@ async def test_when_an_item_is_not_valid_then_it_is_refused(standin: Standin, it
         "x-ms-documentdb-partitionkey": json.dumps([item["team"]]),
     }
     url = f"{standin.url}/dbs/assistants/colls/budgets/docs"
-    async with aiohttp.ClientSession(headers=headers) as http:
-        async with http.post(url, data=json.dumps(item), ssl=False) as answer:
-            assert answer.status == 400
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(url, data=json.dumps(item), ssl=False) as answer,
+    ):
+        assert answer.status == 400
 
 
+@large_bodies
 async def test_when_an_item_is_over_two_megabytes_then_it_is_too_large(budgets: ContainerProxy) -> None:
     await budgets.create_item({"id": "fits", "team": "red", "text": "x" * (2 * 1024 * 1024 - 500)})
     grows = [{"op": "set", "path": "/more", "value": "x" * 1000}]
@@ -605,7 +612,7 @@ async def test_when_a_query_is_read_in_pages_then_the_token_leads_on(
     pages = 0
     while True:
         # A new iterator each time: as if the page were asked for by another process.
-        iterator = five.query_items(query, max_item_count=2, **options).by_page(token)
+        iterator: Any = five.query_items(query, max_item_count=2, **options).by_page(token)
         read += [row async for row in await anext(iterator)]
         pages += 1
         token = iterator.continuation_token
@@ -617,7 +624,7 @@ async def test_when_a_query_is_read_in_pages_then_the_token_leads_on(
 
 
 async def test_when_items_change_between_pages_then_none_is_missed_or_repeated(five: ContainerProxy) -> None:
-    iterator = five.query_items("SELECT VALUE c.id FROM c", partition_key="red", max_item_count=2).by_page()
+    iterator: Any = five.query_items("SELECT VALUE c.id FROM c", partition_key="red", max_item_count=2).by_page()
     first = [row async for row in await anext(iterator)]
     await five.delete_item("r0", "red")
     await five.delete_item("r3", "red")
@@ -629,7 +636,7 @@ async def test_when_items_change_between_pages_then_none_is_missed_or_repeated(f
 
 
 async def test_when_a_token_belongs_to_another_query_then_it_is_refused(five: ContainerProxy) -> None:
-    iterator = five.query_items("SELECT VALUE c.id FROM c", partition_key="red", max_item_count=2).by_page()
+    iterator: Any = five.query_items("SELECT VALUE c.id FROM c", partition_key="red", max_item_count=2).by_page()
     await anext(iterator)
 
     for query, team, token in (
@@ -641,6 +648,7 @@ async def test_when_a_token_belongs_to_another_query_then_it_is_refused(five: Co
         assert (await refusal(anext(other))).status_code == 400
 
 
+@large_bodies
 async def test_when_a_page_would_exceed_four_megabytes_then_it_ends_early(budgets: ContainerProxy) -> None:
     for number in range(3):
         await budgets.create_item({"id": str(number), "team": "red", "text": "x" * 1_900_000})
@@ -685,8 +693,6 @@ async def test_when_something_is_not_there_then_it_is_not_found(standin: Standin
 
 
 async def test_when_a_client_manages_databases_or_containers_then_it_is_forbidden(standin: Standin) -> None:
-    from azure.cosmos import PartitionKey
-
     client = await standin.client()
     database = client.get_database_client("assistants")
 
@@ -707,7 +713,7 @@ async def test_when_a_feature_is_not_supported_then_it_is_refused(standin: Stand
     for call in (
         anext(budgets.query_items_change_feed()),
         anext(budgets.read_all_items()),
-        budgets.scripts.execute_stored_procedure("x", "red"),
+        budgets.scripts.execute_stored_procedure("x", partition_key="red"),
         budgets.get_throughput(),
         budgets.create_item({"id": "a", "team": "red"}, pre_trigger_include="x"),
         budgets.create_item({"id": "a", "team": "red"}, etag="x", match_condition=MatchConditions.IfModified),
@@ -726,8 +732,9 @@ async def test_when_a_weaker_account_is_asked_for_strong_then_it_refuses(certifi
 
 
 async def test_when_a_key_or_nothing_authenticates_then_it_is_unauthorized(standin: Standin) -> None:
-    async with CosmosClient(standin.url, "a2V5", connection_verify=False) as client:
-        error = await refusal(client.get_database_client("assistants").read())
+    client = CosmosClient(standin.url, "a2V5")
+    error = await refusal(client.__aenter__())
+    await client.close()
     async with aiohttp.ClientSession() as http, http.get(standin.url, ssl=False) as answer:
         anonymous = answer.status
 
@@ -873,11 +880,11 @@ async def test_when_the_connection_drops_then_the_operation_was_done(standin: St
 
 async def test_when_an_answer_is_late_then_the_operation_was_done(standin: Standin, budgets: ContainerProxy) -> None:
     await budgets.read()
-    standin.control.faults = [Fault(operation="patch *", kind="delay", seconds=5)]
+    standin.control.faults = [Fault(operation="patch *", kind="delay", seconds=0.3)]
     await budgets.create_item({"id": "cap", "team": "red", "n": 1})
 
     with pytest.raises(AzureError):
-        await budgets.patch_item("cap", "red", [{"op": "incr", "path": "/n", "value": 1}], read_timeout=0.1)
+        await budgets.patch_item("cap", "red", [{"op": "incr", "path": "/n", "value": 1}], read_timeout=0.05)
 
     assert (await budgets.read_item("cap", "red"))["n"] > 1
 
@@ -976,7 +983,11 @@ class Identity:
     async def _token(self, request: web.Request) -> web.Response:
         self.asked.append(request.query["resource"])
         expires = int(time.time()) + 3600
-        claims = {"aud": self.audience or request.query["resource"], "iss": "local", "exp": expires}
+        claims = {
+            "aud": self.audience or request.query["resource"],
+            "iss": str(request.url.with_path("/t/v2.0").with_query(None)),
+            "exp": expires,
+        }
         token = jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": "k"})
         return web.json_response(
             {
@@ -1023,8 +1034,12 @@ async def test_when_a_token_is_for_another_service_then_it_is_unauthorized(
     guarded: Process, identity: tuple[Identity, str]
 ) -> None:
     identity[0].audience = "https://servicebus.azure.net"
-    async with ManagedIdentityCredential() as credential, connected(guarded, credential) as container:
-        assert (await refusal(container.read_item("cap", "red"))).status_code == 401
+    async with ManagedIdentityCredential() as credential:
+        client = CosmosClient(guarded.ready["url"], credential)
+        error = await refusal(client.__aenter__())
+        await client.close()
+
+    assert error.status_code == 401
 
 
 async def test_when_a_token_is_for_cosmos_then_it_is_taken(guarded: Process, identity: tuple[Identity, str]) -> None:

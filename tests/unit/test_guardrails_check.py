@@ -78,7 +78,7 @@ SENTENCES = st.sampled_from(["Write to {} today.", "({})", "tel:{},", "<{}>", "{
 
 
 @pytest.mark.claim("G2")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.emails(), SENTENCES)
 async def test_when_any_e_mail_address_is_in_a_sentence_then_it_is_gone_for_good(email: str, sentence: str) -> None:
     checked = await check(sentence.format(email), DEFAULT)
@@ -105,7 +105,7 @@ def phone_numbers(draw: st.DrawFn) -> str:
 
 
 @pytest.mark.claim("G2")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(phone_numbers(), SENTENCES)
 async def test_when_any_phone_number_is_in_a_sentence_then_no_digit_of_it_is_left(phone: str, sentence: str) -> None:
     checked = await check(sentence.format(phone), DEFAULT)
@@ -118,7 +118,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(WORDS | st.text(max_size=20), max_size=10).map(" ".join))
 async def test_when_a_text_was_redacted_then_checking_it_again_changes_nothing(text: str) -> None:
     once = await check(text, DEFAULT)

@@ -1,6 +1,7 @@
 """The engine's first use: no network, nothing loaded too early, and only the language model that was reviewed."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,14 +35,16 @@ print(json.dumps({"attempts": attempts, "early": early, "text": checked.text, "p
 
 
 @pytest.fixture(scope="module")
-def first_use() -> dict[str, object]:
-    """What a fresh process did at its first check, with everything looked for."""
+def first_use(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """What a fresh process, with nothing in any cache, did at its first check, with everything looked for."""
+    caches = str(tmp_path_factory.mktemp("caches"))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FIRST_USE],
         capture_output=True,
         text=True,
         check=False,
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "HOME": caches, "XDG_CACHE_HOME": caches, "TLDEXTRACT_CACHE": caches},
         timeout=60,
     )
     assert done.returncode == 0, done.stderr

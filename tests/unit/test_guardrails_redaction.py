@@ -110,7 +110,7 @@ async def test_when_only_a_second_reading_shows_it_then_the_typed_characters_are
     assert spans(checked) == [("EMAIL_ADDRESS", 3, 12, Action.REDACT)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text("ab1@. <>PERSON²", max_size=60), st.sampled_from([r"[a-z]+", r"a.?b", r"1+", r"(?<=>)\S", r"PERS|SON"]))
 async def test_when_a_text_was_redacted_then_checking_it_again_changes_nothing(text: str, pattern: str) -> None:
     rules, detector = policy(PERSON="redact", URL="block"), finds(PERSON=pattern, URL=r"\w@\w+")

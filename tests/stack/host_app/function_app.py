@@ -1,26 +1,27 @@
 """The function app of tests/stack/test_host.py: one function for each thing that the host must do.
 
-What queue and timer functions see they append to the file ``HOST_APP_SEEN``, a JSON object a line.
+What the functions without an answer see they send to the Unix datagram socket ``HOST_APP_SEEN``, as JSON.
 """
 
 import asyncio
 import json
 import logging
 import os
+import socket
 import threading
-from pathlib import Path
 from typing import Any, List  # noqa: UP035 - the worker library does not take list[...] in an annotation
 
 import azure.durable_functions as df
 import azure.functions as func
+from durabletask.task import OrchestrationContext, TaskFailedError, when_all
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 durable = df.Blueprint()
 
 
-def seen(**what: Any) -> None:
-    with Path(os.environ["HOST_APP_SEEN"]).open("a") as file:
-        file.write(json.dumps({"pid": os.getpid(), **what}) + "\n")
+def seen(kind: str, what: Any) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as test:
+        test.sendto(json.dumps({"kind": kind, "pid": os.getpid(), "what": what}).encode(), os.environ["HOST_APP_SEEN"])
 
 
 @app.route("echo/{first}/{second}", methods=["POST"])
@@ -33,7 +34,7 @@ async def echo(req: func.HttpRequest, context: func.Context) -> func.HttpRespons
         "route": dict(req.route_params),
         "body": req.get_body().decode(),
         "thread": threading.current_thread() is threading.main_thread(),
-        "traceparent": context.trace_context.Traceparent,
+        "traceparent": context.trace_context.trace_parent,
     }
     return func.HttpResponse(
         json.dumps(request), status_code=201, mimetype="application/json", headers={"X-Answer": "yes"}
@@ -52,9 +53,9 @@ async def raises(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("slow", methods=["POST"])
 async def slow(req: func.HttpRequest) -> func.HttpResponse:
-    seen(slow="began")
+    seen("slow", "began")
     await asyncio.sleep(float(req.params["seconds"]))
-    seen(slow="ended")
+    seen("slow", "ended")
     return func.HttpResponse("done")
 
 
@@ -77,9 +78,9 @@ async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) ->
     )
 
 
-@durable.orchestration_trigger(context_name="context")
+@durable.orchestration_trigger(context_name="context")  # type: ignore[arg-type] # its type knows two arguments only
 def add_all(context: df.DurableOrchestrationContext) -> Any:
-    """Its input's numbers, summed by activities."""
+    """The numbers of its input, summed by activities."""
     total = 0
     for number in context.get_input():
         total = yield context.call_activity("add", [total, number])
@@ -87,9 +88,9 @@ def add_all(context: df.DurableOrchestrationContext) -> Any:
 
 
 @durable.orchestration_trigger(context_name="context")
-def together(context: df.DurableOrchestrationContext) -> Any:
+def together(context: OrchestrationContext, seconds: Any) -> Any:
     """Activities side by side, each of which waits for the others."""
-    return (yield context.task_all([context.call_activity("meet", count) for count in [context.get_input()] * 3]))
+    return (yield when_all([context.call_activity("meet", input=seconds) for _ in range(3)]))
 
 
 @durable.activity_trigger(input_name="pair")
@@ -113,8 +114,11 @@ async def breaking(nothing: None) -> None:
 
 
 @durable.orchestration_trigger(context_name="context")
-def calls_what_breaks(context: df.DurableOrchestrationContext) -> Any:
-    yield context.call_activity("breaks", None)
+def tells_what_broke(context: OrchestrationContext, _: Any) -> Any:
+    try:
+        yield context.call_activity("breaks")
+    except TaskFailedError as failed:
+        return [failed.details.error_type, failed.details.message, failed.details.stack_trace]
 
 
 def _message(message: func.ServiceBusMessage) -> dict[str, Any]:
@@ -133,29 +137,36 @@ def _message(message: func.ServiceBusMessage) -> dict[str, Any]:
     }
 
 
+_pair = asyncio.Barrier(2)
+
+
 @app.service_bus_queue_trigger("message", queue_name="%HOST_APP_SINGLES%", connection="BUS")
 async def single(message: func.ServiceBusMessage) -> None:
-    seen(single=_message(message))
-    if message.get_body() == b"poison":
-        raise ValueError("a poisoned message")
+    seen("single", _message(message))
+    match message.get_body():
+        case b"poison":
+            raise ValueError("a poisoned message")
+        case b"pair":
+            await _pair.wait()
+        case b"slow":
+            await asyncio.sleep(0.5)
+            seen("slow", "ended")
 
 
 @app.service_bus_queue_trigger("messages", queue_name="batches", connection="BUS", cardinality="many")
 async def batch(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
-    seen(batch=[_message(message) for message in messages])
+    seen("batch", [_message(message) for message in messages])
 
 
 @app.timer_trigger("timer", schedule="%HOST_APP_SCHEDULE%")
 def tick(timer: func.TimerRequest) -> None:
     logging.info("tick")
-    seen(tick=timer.past_due)
+    seen("tick", timer.past_due)
 
 
 @app.timer_trigger("timer", schedule="0 0 0 1 1 *", run_on_startup=True)
 async def yearly(timer: func.TimerRequest) -> None:
-    seen(yearly=timer.schedule_status["Next"])
-    if Path(os.environ["HOST_APP_SEEN"]).with_name("broken").exists():
-        raise RuntimeError("told to")
+    seen("yearly", timer.schedule_status["Next"])  # type: ignore[attr-defined] # only the class behind the type has it
 
 
 app.register_functions(durable)

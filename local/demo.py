@@ -1,0 +1,237 @@
+"""``make demo``: one governed request, end to end, on this machine; every step is checked, and said in plain words.
+
+It exits with 1 if anything that it says did not happen.
+"""
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import aiohttp
+
+from local.process import ROOT, StartFailed
+from local.readback import query_logs
+from local.stack import Stack
+
+E_MAIL, PHONE = "jane.doe@contoso.com", "+1 425 555 0143"
+QUESTION = f"Draft a short reply to {E_MAIL}, who asked for a call at {PHONE} about our new offer."
+STAGES = ("check_prompt", "ground", "infer", "check_answer", "record", "release")
+AUDIT_LIMIT_SECONDS = 20.0
+WIDTH = 100
+
+
+class NotAsPromised(Exception):
+    """Something that the demo is there to show did not happen."""
+
+
+def expect(holds: bool, promise: str) -> None:
+    if not holds:
+        raise NotAsPromised(promise)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any
+    seconds: float
+
+
+class Scene:
+    """The people, what they do, and what is shown of it."""
+
+    def __init__(self, stack: Stack, http: aiohttp.ClientSession) -> None:
+        self._stack = stack
+        self._http = http
+        self._steps = 0
+
+    def step(self, words: str, answer: Answer | None = None) -> None:
+        self._steps += 1
+        outcome = "" if answer is None else f"HTTP {answer.status}  {answer.seconds * 1000:6.0f} ms"
+        print(f"\n{self._steps:>2}  {words:<{WIDTH - 26}}{outcome:>22}", flush=True)
+
+    def line(self, label: str, text: str) -> None:
+        first, *more = textwrap.wrap(text, WIDTH - 24) or [""]
+        print(f"      {label:<16}  {first}")
+        for each in more:
+            print(f"      {'':<16}  {each}")
+
+    async def call(self, person: str, method: str, path: str, body: Any = None) -> Answer:
+        headers = {"Authorization": f"Bearer {self._stack.token(person)}"}
+        url = f"{self._stack.http[0].url}{path}"
+        started = time.perf_counter()
+        async with self._http.request(method, url, headers=headers, json=body) as answer:
+            text = await answer.text()
+            return Answer(answer.status, json.loads(text) if text else None, time.perf_counter() - started)
+
+    async def ask(self, person: str, assistant: str) -> Answer:
+        return await self.call(person, "POST", f"/api/assistants/{assistant}/requests", {"prompt": QUESTION})
+
+    async def model_calls(self) -> list[dict[str, Any]]:
+        """The bodies of all that the model was sent."""
+        calls: list[dict[str, Any]] = await self._stack.control("models").call("GET", "/control/requests")
+        return calls
+
+    async def list_assistants(self) -> None:
+        answer = await self.call("alice", "GET", "/api/assistants")
+        self.step("Alice of Sales lists the assistants that her groups grant her", answer)
+        found = {each["id"]: each for each in answer.body["assistants"]}
+        for each in found.values():
+            self.line(each["name"], each["description"])
+        expect("sales-helper" in found, "Alice sees the Sales helper")
+        expect("ledger" not in found, "Alice does not see what only Finance may use")
+
+    async def question(self) -> str:
+        answer = await self.ask("alice", "sales-helper")
+        self.step("Alice asks the Sales helper", answer)
+        expect(answer.status == 200, "Alice gets an answer on the same call")
+        sent = (await self.model_calls())[-1]["messages"][-1]["content"]
+        body = answer.body
+        self.line("she typed", QUESTION)
+        self.line("the model got", sent)
+        self.line("the answer", " ".join(body["answer"].split()))
+        self.line("sources", ", ".join(source["title"] for source in body["sources"]) or "none: no collections yet")
+        self.line("tokens", "{input_tokens} in, {output_tokens} out".format(**body["usage"]))
+        self.line("cost", f"{body['cost']['micro_units']:,} millionths of 1 {body['cost']['currency']}")
+        expect(E_MAIL not in sent and PHONE not in sent, "the model never sees the e-mail address or the phone number")
+        expect("<EMAIL_ADDRESS>" in sent and "<PHONE_NUMBER>" in sent, "the model sees that something was there")
+        expect(body["cost"]["micro_units"] > 0, "the answer says what it cost")
+        request_id: str = body["request_id"]
+        await self.stages(request_id, answer.seconds)
+        return request_id
+
+    async def stages(self, request_id: str, total: float) -> None:
+        print("\n      stage             what it did                                                    took")
+        history = await self._stack.control("durable").call("GET", f"/control/history/{request_id}")
+        times = dict(zip(STAGES, _durations(history), strict=True))
+        for stage in STAGES:
+            print(f"      {stage:<16}  {_DOES[stage]:<55} {times[stage] * 1000:8.0f} ms")
+        rest = total - sum(times.values())
+        print(f"      {'the rest':<16}  {'HTTP, two queues, orchestration':<55} {rest * 1000:8.0f} ms")
+
+    async def audit(self, request_id: str) -> None:
+        started = time.perf_counter()
+        row = await self._audit_row(request_id)
+        took = time.perf_counter() - started
+        self.step(f"The audit record, read back from Log Analytics ({took:.1f} s later; in Azure minutes)")
+        for label, column in _AUDIT_LINES:
+            self.line(label, str(row[column]))
+        verdict = json.loads(row["Verdicts"])["check_prompt"]
+        self.line("guardrails", f"{verdict['action']}: " + ", ".join(each["category"] for each in verdict["findings"]))
+        expect(row["Outcome"] == "answered", "the trail says how the request ended")
+        expect(E_MAIL not in str(row) and PHONE not in str(row), "the trail holds no raw text")
+
+    async def _audit_row(self, request_id: str) -> dict[str, Any]:
+        query = f"AuditEvents_CL | where RequestId == '{request_id}' | summarize arg_max(TimeGenerated, *) by EventId"
+        deadline = time.monotonic() + AUDIT_LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            rows = await query_logs(self._stack, query)
+            if rows:
+                return rows[0]
+            await asyncio.sleep(0.2)
+        raise NotAsPromised(f"the audit record is in Log Analytics within {AUDIT_LIMIT_SECONDS:.0f} s")
+
+    async def outsider(self) -> None:
+        before = len(await self.model_calls())
+        answer = await self.ask("bob", "sales-helper")
+        self.step("Bob, who is in no group, asks the same", answer)
+        self.line("he is told", answer.body["detail"])
+        expect(answer.status == 404, "Bob can't tell that the assistant exists")
+        expect(len(await self.model_calls()) == before, "no model was called for Bob")
+
+    async def kill_switch(self) -> None:
+        before = len(await self.model_calls())
+        pulled = await self.call(
+            "ivan", "PUT", "/api/switches/platform", {"stopped": True, "reason": "a drill: back in a minute"}
+        )
+        self.step("Ivan of IT Operations pulls the platform's kill switch", pulled)
+        expect(pulled.status == 200, "IT Operations can stop the platform")
+        stopped = await self.ask("alice", "sales-helper")
+        self.step("Alice asks again", stopped)
+        self.line("she is told", f"{stopped.body['title']}: {stopped.body['detail']}")
+        expect(stopped.status == 423, "a stopped platform answers nobody")
+        expect(len(await self.model_calls()) == before, "no model is called while the platform is stopped")
+        released = await self.call("ivan", "PUT", "/api/switches/platform", {"stopped": False, "reason": "drill over"})
+        self.step("Ivan releases it", released)
+        answer = await self.ask("alice", "sales-helper")
+        self.step("Alice asks once more", answer)
+        expect(answer.status == 200, "releasing the switch lets the question through")
+
+    async def cap(self) -> None:
+        before = len(await self.model_calls())
+        answer = await self.ask("carol", "ledger")
+        self.step("Carol of Finance, whose team has spent its cap, asks the Ledger assistant", answer)
+        self.line("she is told", answer.body["detail"])
+        expect(answer.status == 402, "a team at its cap is refused")
+        expect(len(await self.model_calls()) == before, "no model is called for a team at its cap")
+
+
+_DOES = {
+    "check_prompt": "personal data redacted, acceptable use checked",
+    "ground": "the customer's documents consulted: none yet",
+    "infer": "switches read, cost reserved, model called, settled",
+    "check_answer": "the same guardrails on the answer",
+    "record": "outcome and audit event kept, before anything leaves",
+    "release": "the answer let go to the waiting client",
+}
+
+_AUDIT_LINES = (
+    ("who", "Actor"),
+    ("team", "Team"),
+    ("assistant", "Assistant"),
+    ("outcome", "Outcome"),
+    ("prompt", "Prompt"),
+    ("model", "Model"),
+    ("where", "Region"),
+    ("cost, micro-units", "CostMicro"),
+)
+
+
+def _durations(history: list[dict[str, Any]]) -> Iterator[float]:
+    """Seconds from each activity's scheduling to its completion; the orchestrator has one at a time under way."""
+    scheduled = None
+    for event in history:
+        if event["kind"] == "taskScheduled":
+            scheduled = datetime.fromisoformat(event["timestamp"])
+        elif event["kind"] == "taskCompleted" and scheduled is not None:
+            yield (datetime.fromisoformat(event["timestamp"]) - scheduled).total_seconds()
+
+
+async def demo(model: Literal["scripted", "real"]) -> None:
+    """Raises :class:`NotAsPromised`, :class:`local.process.StartFailed`."""
+    folder = ROOT / ".local" / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    started = time.perf_counter()
+    print("Starting the stack: stand-ins for the Azure services, and the app in three processes ...", flush=True)
+    async with Stack(folder, model=model) as stack, aiohttp.ClientSession() as http:
+        name = stack.standins["models"].ready["model"]
+        print(f"It is up after {time.perf_counter() - started:.1f} s; the model is {name}.")
+        scene = Scene(stack, http)
+        await scene.list_assistants()
+        request_id = await scene.question()
+        await scene.audit(request_id)
+        await scene.outsider()
+        await scene.kill_switch()
+        await scene.cap()
+    print(f"\nAll of it happened as promised, in {time.perf_counter() - started:.0f} s.")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    options.add_argument("--model", choices=["scripted", "real"], default="real")
+    try:
+        asyncio.run(demo(options.parse_args().model))
+    except (NotAsPromised, StartFailed) as error:
+        print(f"\nNOT AS PROMISED: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
