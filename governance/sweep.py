@@ -30,6 +30,16 @@ async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem:
     return ended
 
 
+async def release_written(store: Store, before: datetime) -> int:
+    """Lets the answers go that were recorded before a time, are in the trail, and whose release never ran."""
+    released = 0
+    query = "SELECT c.id FROM c WHERE c.state = 'recorded' AND c.audit.status = 'written' AND c.ended_at < @before"
+    async for document in store.requests.query(query, {"@before": utc_text(before)}):
+        await requests.release(store.requests, document["id"])
+        released += 1
+    return released
+
+
 async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
     """Sends the audit events again that are pending since before a time."""
     sent = 0

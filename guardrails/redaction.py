@@ -1,7 +1,9 @@
 """Replacing spans of a text by placeholders such as `<EMAIL_ADDRESS>`."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from guardrails.reading import Reading
@@ -69,9 +71,9 @@ def placeholders(text: str, categories: Collection[str]) -> list[tuple[int, int]
 def outside(start: int, end: int, protected: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """The parts of `[start, end)` outside the protected spans (which are in order)."""
     parts = []
-    for shield_start, shield_end in protected:
-        if shield_end <= start or shield_start >= end:
-            continue
+    for shield_start, shield_end in protected[bisect_right(protected, start, key=itemgetter(1)) :]:
+        if shield_start >= end:
+            break
         parts.append((start, shield_start))
         start = shield_end
     parts.append((start, end))

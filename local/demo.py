@@ -22,7 +22,7 @@ from local.readback import query_logs
 from local.stack import Stack
 
 E_MAIL, PHONE = "jane.doe@contoso.com", "+1 425 555 0143"
-QUESTION = f"Draft a short reply to {E_MAIL}, who asked for a call at {PHONE} about our new offer."
+QUESTION = f"Our customer {E_MAIL} (phone {PHONE}) asks what makes a good sales offer. What should I tell them?"
 STAGES = ("check_prompt", "ground", "infer", "check_answer", "record", "release")
 AUDIT_LIMIT_SECONDS = 20.0
 WIDTH = 100
@@ -55,7 +55,7 @@ class Scene:
     def step(self, words: str, answer: Answer | None = None) -> None:
         self._steps += 1
         outcome = "" if answer is None else f"HTTP {answer.status}  {answer.seconds * 1000:6.0f} ms"
-        print(f"\n{self._steps:>2}  {words:<{WIDTH - 26}}{outcome:>22}", flush=True)
+        print(f"\n{self._steps:>2}  {words:<{WIDTH - 26}}{outcome:>22}".rstrip(), flush=True)
 
     def line(self, label: str, text: str) -> None:
         first, *more = textwrap.wrap(text, WIDTH - 24) or [""]
@@ -87,6 +87,12 @@ class Scene:
             self.line(each["name"], each["description"])
         expect("sales-helper" in found, "Alice sees the Sales helper")
         expect("ledger" not in found, "Alice does not see what only Finance may use")
+
+    async def first_question(self) -> None:
+        """The first request of a process loads what the later ones find loaded."""
+        answer = await self.ask("alice", "handbook")
+        self.step("A first question wakes the processes: the guardrails load their language model", answer)
+        expect(answer.status == 200, "the first question is answered too")
 
     async def question(self) -> str:
         answer = await self.ask("alice", "sales-helper")
@@ -120,7 +126,7 @@ class Scene:
         started = time.perf_counter()
         row = await self._audit_row(request_id)
         took = time.perf_counter() - started
-        self.step(f"The audit record, read back from Log Analytics ({took:.1f} s later; in Azure minutes)")
+        self.step(f"The audit record, read back from Log Analytics {took:.1f} s later (in Azure: minutes)")
         for label, column in _AUDIT_LINES:
             self.line(label, str(row[column]))
         verdict = json.loads(row["Verdicts"])["check_prompt"]
@@ -190,7 +196,7 @@ _AUDIT_LINES = (
     ("prompt", "Prompt"),
     ("model", "Model"),
     ("where", "Region"),
-    ("cost, micro-units", "CostMicro"),
+    ("cost (micro)", "CostMicro"),
 )
 
 
@@ -215,6 +221,7 @@ async def demo(model: Literal["scripted", "real"]) -> None:
         print(f"It is up after {time.perf_counter() - started:.1f} s; the model is {name}.")
         scene = Scene(stack, http)
         await scene.list_assistants()
+        await scene.first_question()
         request_id = await scene.question()
         await scene.audit(request_id)
         await scene.outsider()

@@ -8,7 +8,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from governance import caps, costs
-from governance.sweep import ABANDONED, STUCK, announce_pending, give_up, reconcile
+from governance.sweep import ABANDONED, STUCK, announce_pending, give_up, reconcile, release_written
 from services.clock import utc_now
 from services.documents import Items
 from services.platform import platform
@@ -43,7 +43,7 @@ async def reset_caps(timer: func.TimerRequest) -> None:
 
 @bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
 async def sweep(timer: func.TimerRequest) -> None:
-    """Every minute: requests given up, reservations expired, audit events sent again."""
+    """Every minute: requests given up, reservations expired, audit events sent again, late answers released."""
     services = await platform()
     settings, store, bus, now = services.settings, services.store, services.bus, utc_now()
     ttl = settings.request_ttl_seconds
@@ -55,6 +55,7 @@ async def sweep(timer: func.TimerRequest) -> None:
         "stuck": await give_up(store, bus, "running", stuck, STUCK, ttl),
         "reservations": await caps.settle_expired(store.budgets, now),
         "audit": await announce_pending(store, bus, unwritten),
+        "answers": await release_written(store, stuck),
     }
     if any(done.values()):
         log.info("swept: %s", ", ".join(f"{count} {what}" for what, count in done.items() if count))

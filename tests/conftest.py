@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The whole stack with the scripted model, for all the tests of tests/e2e.
 
-    A test that changes faults, switches or caps puts them back. One that kills processes starts a stack of its own.
+    A test that changes faults, switches, caps or processes puts them back, or starts a stack of its own.
     """
     async with Stack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack

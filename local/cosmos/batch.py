@@ -12,7 +12,7 @@ from local.cosmos import charges, items
 from local.cosmos.items import Outcome
 from local.cosmos.sql import SqlError
 from local.cosmos.store import Transaction
-from local.cosmos.wire import CosmosError, bad_request, not_found
+from local.cosmos.wire import CosmosError, bad_request, not_found, not_supported
 
 
 class _Operation(BaseModel):
@@ -56,6 +56,8 @@ def run(transaction: Transaction, request: Any, *, strong: bool) -> BatchOutcome
 
 
 def _perform(transaction: Transaction, operation: _Operation, strong: bool) -> Outcome:
+    if operation.if_match and operation.kind in ("Create", "Read"):
+        raise not_supported(f"if_match_etag with {operation.kind.lower()}")
     match operation.kind:
         case "Create":
             return items.create(transaction, operation.body)

@@ -278,7 +278,7 @@ def _item_operation(request: Request, item: list[str]) -> tuple[str, _ItemOperat
         case "POST", [] if request.asks("x-ms-documentdb-is-upsert"):
             return "upsert", _upsert
         case "POST", []:
-            return "create", lambda asked: asked.write(lambda tx: items.create(tx, asked.request.json()))
+            return "create", _create
         case "GET", [item_id]:
             return "read", lambda asked: _read(asked, item_id)
         case "PUT", [item_id]:
@@ -295,11 +295,19 @@ def _item_operation(request: Request, item: list[str]) -> tuple[str, _ItemOperat
             return "refused", lambda _: _refused(f"{method} of items without a query (feeds, change feed)")
 
 
+def _create(asked: _ItemRequest) -> Answer:
+    if asked.if_match:
+        raise not_supported("If-Match with a create")
+    return asked.write(lambda transaction: items.create(transaction, asked.request.json()))
+
+
 def _upsert(asked: _ItemRequest) -> Answer:
     return asked.write(lambda transaction: items.upsert(transaction, asked.request.json(), asked.if_match))
 
 
 def _read(asked: _ItemRequest, item_id: str) -> Answer:
+    if "if-match" in asked.request.headers:
+        raise not_supported("If-Match with a read")
     snapshot = asked.snapshot()
     item = asked.container.get(asked.partition, item_id, snapshot)
     if item is None:

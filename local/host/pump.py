@@ -28,7 +28,7 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 5.0
 _RETRIES: dict[str, Any] = {"retry_total": 3, "retry_backoff_factor": 0.1, "retry_backoff_max": 2}
 """The SDK's own retries, quicker than their default: the broker is on this machine."""
 
-_SOCKET_TIMEOUT = 0.005
+_SOCKET_TIMEOUT = 0.01
 """How long the SDK waits for a frame before it lets others use the connection, in seconds. Its default of 0.2 is what a
 settlement may have to wait while a message is awaited, and the other way round."""
 
@@ -126,6 +126,9 @@ class Pump:
                 await asyncio.wait({self._start(receiver, batch)})
         finally:
             coming.cancel()
+            await asyncio.wait({coming})
+            if not coming.cancelled() and not coming.exception():
+                await _settle(receiver.abandon_message, [coming.result()])  # taken, and not begun
 
     def _start(self, receiver: ServiceBusReceiver, batch: Sequence[ServiceBusReceivedMessage]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._handle(receiver, batch))
@@ -140,9 +143,15 @@ class Pump:
             settle = receiver.complete_message
         except FunctionFailed:
             settle = receiver.abandon_message
-        for settled in await asyncio.gather(*map(settle, batch), return_exceptions=True):
-            if isinstance(settled, Exception):
-                log.warning("%s: a message was not settled (%s)", self._function.name, type(settled).__name__)
+        await _settle(settle, batch)
+
+
+async def _settle(
+    settle: Callable[[ServiceBusReceivedMessage], Awaitable[None]], batch: Sequence[ServiceBusReceivedMessage]
+) -> None:
+    for settled in await asyncio.gather(*map(settle, batch), return_exceptions=True):
+        if isinstance(settled, Exception):
+            log.warning("a message was not settled, it will come again (%s)", type(settled).__name__)
 
 
 @asynccontextmanager

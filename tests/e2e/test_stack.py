@@ -13,9 +13,11 @@ from local.stack import GROUPS, Stack
 
 async def assistants(stack: Stack, url: str, person: str) -> list[str]:
     headers = {"Authorization": f"Bearer {stack.token(person)}"}
-    async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as http:
-        async with http.get(f"{url}/api/assistants") as answer:
-            return [assistant["id"] for assistant in (await answer.json())["assistants"]]
+    async with (
+        aiohttp.ClientSession(headers=headers, raise_for_status=True) as http,
+        http.get(f"{url}/api/assistants") as answer,
+    ):
+        return [assistant["id"] for assistant in (await answer.json())["assistants"]]
 
 
 async def test_when_the_stack_is_up_then_its_description_is_enough_to_drive_it(stack: Stack, tmp_path: Path) -> None:

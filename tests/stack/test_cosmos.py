@@ -47,6 +47,9 @@ SPEC = {
 }
 
 
+NO_RETRIES = {"retry_total": 0, "retry_read": 0, "retry_connect": 0}
+INCREMENT = [{"op": "incr", "path": "/n", "value": 1}]
+
 large_bodies = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 """aiohttp says so of what the SDK sends."""
 
@@ -456,6 +459,7 @@ async def test_when_a_batch_succeeds_then_each_operation_has_its_result(budgets:
             412,
         ),
         (("create", ({"id": "bad", "team": "red", "ttl": 0},)), 400),
+        (("read", ("cap",), {"if_match_etag": '"x"'}), 400),
     ],
 )
 async def test_when_one_operation_of_a_batch_fails_then_none_happens(
@@ -486,6 +490,7 @@ async def test_when_one_operation_of_a_batch_fails_then_none_happens(
         [("create", ({"id": str(n), "team": "red"},)) for n in range(101)],
         [("create", ({"id": "a", "team": "blue"},))],
         [("read", ("a",), {"if_none_match_etag": '"x"'})],
+        [],
     ],
 )
 async def test_when_a_batch_is_not_acceptable_then_it_is_refused_as_a_whole(
@@ -508,9 +513,8 @@ async def test_when_fifty_compete_then_one_wins_and_increments_add_up(budgets: C
     outcomes = await asyncio.gather(*replace, return_exceptions=True)
     lost = [outcome for outcome in outcomes if isinstance(outcome, exceptions.CosmosAccessConditionFailedError)]
 
-    increment = [{"op": "incr", "path": "/n", "value": 1}]
     below_30 = "FROM c WHERE c.n < 30"
-    patches = [budgets.patch_item("cap", "red", increment, filter_predicate=below_30) for _ in range(50)]
+    patches = [budgets.patch_item("cap", "red", INCREMENT, filter_predicate=below_30) for _ in range(50)]
     refused = [o for o in await asyncio.gather(*patches, return_exceptions=True) if isinstance(o, Exception)]
 
     assert len(lost) == 49
@@ -716,7 +720,7 @@ async def test_when_a_feature_is_not_supported_then_it_is_refused(standin: Stand
         budgets.scripts.execute_stored_procedure("x", partition_key="red"),
         budgets.get_throughput(),
         budgets.create_item({"id": "a", "team": "red"}, pre_trigger_include="x"),
-        budgets.create_item({"id": "a", "team": "red"}, etag="x", match_condition=MatchConditions.IfModified),
+        budgets.upsert_item({"id": "a", "team": "red"}, etag="x", match_condition=MatchConditions.IfModified),
         budgets.delete_all_items_by_partition_key("red"),
     ):
         assert (await refusal(call)).status_code == 400
@@ -868,25 +872,27 @@ async def test_when_a_status_is_injected_then_nothing_was_done(
     assert await rows(budgets, "SELECT * FROM c") == []
 
 
-async def test_when_the_connection_drops_then_the_operation_was_done(standin: Standin, budgets: ContainerProxy) -> None:
-    await budgets.read()
-    standin.control.faults = [Fault(operation="create *", kind="drop", times=1)]
-
-    with pytest.raises(AzureError):
-        await budgets.create_item({"id": "cap", "team": "red"})
-
-    assert await budgets.read_item("cap", "red")
-
-
-async def test_when_an_answer_is_late_then_the_operation_was_done(standin: Standin, budgets: ContainerProxy) -> None:
-    await budgets.read()
-    standin.control.faults = [Fault(operation="patch *", kind="delay", seconds=0.3)]
+@pytest.mark.parametrize("fault", [Fault(kind="drop"), Fault(kind="delay", seconds=0.2)])
+async def test_when_an_answer_is_lost_or_late_then_the_operation_was_done(standin: Standin, fault: Fault) -> None:
+    budgets = await standin.container(**NO_RETRIES)
     await budgets.create_item({"id": "cap", "team": "red", "n": 1})
+    standin.control.faults = [fault.model_copy(update={"operation": "patch *"})]
 
     with pytest.raises(AzureError):
-        await budgets.patch_item("cap", "red", [{"op": "incr", "path": "/n", "value": 1}], read_timeout=0.05)
+        await budgets.patch_item("cap", "red", INCREMENT, read_timeout=0.05)
 
-    assert (await budgets.read_item("cap", "red"))["n"] > 1
+    assert (await budgets.read_item("cap", "red"))["n"] == 2
+
+
+async def test_when_the_sdk_may_retry_and_an_answer_is_lost_then_it_repeats_even_an_increment(
+    standin: Standin, budgets: ContainerProxy
+) -> None:
+    await budgets.create_item({"id": "cap", "team": "red", "n": 1})
+    standin.control.faults = [Fault(operation="patch *", kind="drop", times=1)]
+
+    await budgets.patch_item("cap", "red", INCREMENT)
+
+    assert (await budgets.read_item("cap", "red"))["n"] == 3
 
 
 # the process

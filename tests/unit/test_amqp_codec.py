@@ -104,17 +104,10 @@ def test_when_a_value_is_cut_off_then_decoding_refuses(value: Any, draw: st.Data
         ("8300000000000003e8", Timestamp(1000)),
         ("b10000000161", "a"),
         ("c00100", []),
-        ("d00000000a00000002520140520240", None),
-        ("e0080301a30162a30163", None),
-        ("e006025201025401", None),
     ],
 )
-def test_when_a_peer_encodes_differently_then_it_is_understood_or_refused(data: str, value: Any) -> None:
-    if value is None:
-        with pytest.raises(DecodeError):
-            decode(bytes.fromhex(data))
-    else:
-        assert typed(decode(bytes.fromhex(data))[0]) == typed(value)
+def test_when_a_peer_encodes_differently_then_it_is_understood(data: str, value: Any) -> None:
+    assert typed(decode(bytes.fromhex(data))[0]) == typed(value)
 
 
 def test_when_an_array_has_one_byte_sizes_then_it_is_understood() -> None:
@@ -122,7 +115,18 @@ def test_when_an_array_has_one_byte_sizes_then_it_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", ["7300000041", "74" + "00" * 4, "94" + "00" * 16, "e002ff41", "c10401400140", "45" * 0]
+    "data",
+    [
+        "",
+        "7300000041",  # a char
+        "74" + "00" * 4,  # decimals
+        "94" + "00" * 16,
+        "e0020541",  # an array of five trues that takes no bytes
+        "c1020140",  # a map with a key and no value
+        "c1040245c00100",  # a map with a list for a key
+        "c0030140",  # a list that says it is longer than it is
+        "a102ff41",  # a string that is not UTF-8
+    ],
 )
 def test_when_a_type_or_shape_is_not_supported_then_decoding_refuses(data: str) -> None:
     with pytest.raises(DecodeError):

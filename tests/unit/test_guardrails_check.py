@@ -18,7 +18,6 @@ from guardrails.policy import PII_CATEGORIES, DenyPattern, Policy
 from guardrails.verdict import Action
 
 DEFAULT = Policy(id="default", version=1)
-NO_PII = Policy(id="no-pii", version=1, pii={})
 SECRET = "a-word-of-the-prompt"  # a value to look for, not a credential
 
 
