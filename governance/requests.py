@@ -12,6 +12,7 @@ Everything else holds text as the guardrails left it.
 Every change is one conditional patch, so a stage that runs twice changes nothing the second time.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from pydantic import BaseModel
 from governance.audit import AuditEvent, cut, pending
 from governance.problems import Problem
 from services.clock import Timestamp, utc_now, utc_text
-from services.documents import ConditionFailed, Document, Items
+from services.documents import ConditionFailed, Document, ItemExists, Items
 
 type State = Literal["queued", "running", "recorded", "released", "withheld"]
 
@@ -103,7 +104,8 @@ async def load(requests: Items, request_id: str) -> Request | None:
 
 async def accept(requests: Items, request: Request) -> None:
     """Store a request that is about to be queued."""
-    await requests.create(request.model_dump(mode="json", exclude_none=True))
+    with suppress(ItemExists):  # its id is new, so whatever is there is this request, stored by the SDK's first try
+        await requests.create(request.model_dump(mode="json", exclude_none=True))
 
 
 async def refuse(requests: Items, request: Request, problem: Problem, ttl_seconds: int) -> None:
@@ -119,7 +121,8 @@ async def refuse(requests: Items, request: Request, problem: Problem, ttl_second
             "audit": pending(audit_event(request, problem, ended_at)),
         }
     )
-    await requests.create({**refused.model_dump(mode="json", exclude_none=True), "ttl": ttl_seconds})
+    with suppress(ItemExists):
+        await requests.create({**refused.model_dump(mode="json", exclude_none=True), "ttl": ttl_seconds})
 
 
 async def save_stage(requests: Items, request: Request, name: str, stage: Stage, changes: list[dict[str, Any]]) -> None:

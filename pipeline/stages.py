@@ -8,7 +8,7 @@ finds that it ran before, it says again what it said then. What it returns is a 
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import azure.durable_functions as df
 
@@ -19,7 +19,7 @@ from governance.requests import KeptResults, ModelUse, Request, RequestOver, Sta
 from governance.switches import Stopped, check_switches
 from guardrails.check import Checked, check
 from guardrails.policy import Policy
-from guardrails.verdict import Action
+from guardrails.verdict import Action, Verdict
 from pipeline.worker import governor
 from routing.assistants import assistant_in_use
 from routing.endpoints import find_endpoint
@@ -57,6 +57,10 @@ class Step(TypedDict):
 PROCEED: Step = {"next": "proceed"}
 REFUSE: Step = {"next": "refuse"}
 OVER: Step = {"next": "over"}
+
+
+MOST_FINDINGS = 50
+"""Of one text, kept with the request and in the trail: some 7 KB, where a column holds 64."""
 
 
 class StageFailed(Exception):
@@ -121,8 +125,15 @@ def stage(work: Work) -> Callable[[Job], Awaitable[Step]]:
 
 def _ran(started_at: datetime, checked: Checked | None = None) -> Stage:
     milliseconds = round((utc_now() - started_at).total_seconds() * 1000)
-    verdict = None if checked is None else checked.verdict.model_dump(mode="json")
-    return Stage(started_at=started_at, milliseconds=milliseconds, verdict=verdict)
+    return Stage(
+        started_at=started_at, milliseconds=milliseconds, verdict=None if checked is None else _kept(checked.verdict)
+    )
+
+
+def _kept(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as it is stored and audited: a long text may have thousands of findings, the trail holds the first."""
+    kept = verdict.model_dump(mode="json")
+    return {**kept, "findings": kept["findings"][:MOST_FINDINGS], "findings_in_all": len(kept["findings"])}
 
 
 async def _policy(services: Platform, request: Request) -> Policy:

@@ -9,8 +9,10 @@
      +- StoreUnavailable   anything else: throttled beyond the SDK's retries, time-out, no connection
      +- ConsistencyTooWeak the account is weaker than Strong
 
-A throttled call (429) is retried by the SDK; every other failure goes to the caller at once, whose own retries
-(Durable's, Service Bus's redelivery, the timer's next turn) are the one layer that handles it.
+The SDK repeats what was throttled, and what lost its connection, writes included: so every write is one that may be
+repeated (a create under a new id, or a change whose filter predicate no longer holds once it is made). Every other
+failure goes to the caller at once, whose own retries (Durable's, Service Bus's redelivery, the timer's next turn) are
+the one layer that handles it.
 """
 
 import asyncio

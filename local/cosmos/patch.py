@@ -67,8 +67,7 @@ def _apply(body: dict[str, Any], operation: _Operation) -> None:
         case "incr":
             _increment(parent, names[-1], operation)
         case "remove":
-            _child(parent, names[-1], operation.path)
-            del parent[names[-1] if isinstance(parent, dict) else int(names[-1])]  # type: ignore[arg-type]
+            _remove(parent, names[-1], operation.path)
         case other:
             assert_never(other)
 
@@ -104,6 +103,14 @@ def _set(parent: _Parent, name: str, operation: _Operation) -> None:
     else:
         _child(parent, name, operation.path)
         parent[int(name)] = operation.value
+
+
+def _remove(parent: _Parent, name: str, path: str) -> None:
+    _child(parent, name, path)
+    if isinstance(parent, dict):
+        del parent[name]
+    else:
+        del parent[int(name)]
 
 
 def _increment(parent: _Parent, name: str, operation: _Operation) -> None:

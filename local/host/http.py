@@ -4,6 +4,7 @@ Paths match without regard to case, and a literal segment wins over a parameter.
 is 404 with an empty body; a function that raises is 500 with an empty body.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Route:
     segments: tuple[str, ...]
     """Literals in lower case, parameters as ``{name}``."""
     methods: frozenset[str]
-    """None means all."""
+    """Empty means all."""
 
     @classmethod
     def of(cls, function: Function, prefix: str) -> "Route":
@@ -49,6 +50,15 @@ class Route:
         """Sorts literals before parameters."""
         return tuple(segment.startswith("{") for segment in self.segments)
 
+    def collides(self, other: "Route") -> bool:
+        """Whether nothing but their order would decide which of the two answers a request."""
+
+        def shape(route: Route) -> list[str]:
+            return ["{}" if segment.startswith("{") else segment for segment in route.segments]
+
+        methods = not self.methods or not other.methods or bool(self.methods & other.methods)
+        return methods and shape(self) == shape(other)
+
     def match(self, method: str, path: Sequence[str]) -> dict[str, str] | None:
         """The route's parameters, None if it is not this one's request."""
         if len(path) != len(self.segments) or (self.methods and method not in self.methods):
@@ -65,6 +75,9 @@ class Route:
 def application(worker: Worker, functions: Sequence[Function], prefix: str) -> web.Application:
     """Serves these functions. Raises :class:`~local.host.hostjson.Refused`."""
     routes = sorted((Route.of(function, prefix) for function in functions), key=lambda route: route.rank)
+    for one, other in itertools.combinations(routes, 2):
+        if one.collides(other):
+            raise Refused(f"{one.function.name} and {other.function.name} have the same route")
 
     async def answer(request: web.Request) -> web.Response:
         path = [_decoded(segment) for segment in request.rel_url.raw_path.split("/") if segment]

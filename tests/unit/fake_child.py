@@ -14,8 +14,8 @@ def main(what: str) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     grandchild = subprocess.Popen(["sleep", "600"])
     if what != "silent":
-        print(f'{{"url": "http://127.0.0.1:1", "grandchild": {grandchild.pid}}}', flush=True)
-    print("said after it", flush=True)
+        # In one write, so that who has read the first line can kill this process and still find the second.
+        print(f'{{"url": "http://127.0.0.1:1", "grandchild": {grandchild.pid}}}\nsaid after it', flush=True)
     time.sleep(600)
 
 

@@ -396,7 +396,7 @@ def test_when_a_query_is_read_in_pages_then_they_add_up_to_the_whole(text: str, 
         paged += [value for value, _ in rows]
         if len(rows) < size:
             break
-        after = Position(*rows[-1][1])
+        after = rows[-1][1]
 
     assert paged == whole
 

@@ -88,9 +88,7 @@ class _Parser:
 
     def _identifier(self) -> str:
         if self._token.kind == "keyword":
-            raise SqlError(
-                f"Syntax error, incorrect syntax near '{self._token.text}': a reserved word; write c[\"...\"]."
-            )
+            raise self._error('a reserved word, write c["..."]')
         if self._token.kind != "name":
             raise self._error("name expected")
         return self._take().text
