@@ -46,7 +46,8 @@ class Bus:
     def __init__(self, client: ServiceBusClient) -> None:
         self._client = client
         self._senders: dict[str, ServiceBusSender] = {}
-        self._opening: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        """The SDK's senders are not coroutine-safe: one message at a time goes through each."""
 
     async def send(
         self,
@@ -69,19 +70,15 @@ class Bus:
             time_to_live=time_to_live,
             content_type="application/json",
         )
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                sender = await self._sender(queue)
-                await sender.send_messages(message)
-        except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
-            await self._forget(queue)
-            raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
-
-    async def _sender(self, queue: str) -> ServiceBusSender:
-        async with self._opening.setdefault(queue, asyncio.Lock()):
-            if queue not in self._senders:
-                self._senders[queue] = await self._client.get_queue_sender(queue).__aenter__()
-            return self._senders[queue]
+        async with self._turns.setdefault(queue, asyncio.Lock()):
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                    if queue not in self._senders:
+                        self._senders[queue] = await self._client.get_queue_sender(queue).__aenter__()
+                    await self._senders[queue].send_messages(message)
+            except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
+                await self._forget(queue)
+                raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
 
     async def _forget(self, queue: str) -> None:
         """The next send opens a new sender: a closed one never opens again."""

@@ -60,7 +60,10 @@ class Pump:
         """Set when the queue was reached for the first time."""
 
     async def run(self, grace: float) -> None:
-        """Pump until cancelled; then what is running may finish, for ``grace`` seconds at most."""
+        """Pump until cancelled; then what is running may finish, for ``grace`` seconds at most.
+
+        While the broker is away functions run on; what they did is then not settled, and comes again.
+        """
         backoff = _FIRST_BACKOFF
         while True:
             try:
@@ -93,11 +96,13 @@ class Pump:
 
         try:
             await (self._batches(receiver, receive) if self._many else self._singles(receiver, receive))
-        finally:
+        except asyncio.CancelledError:
             if self._running:
                 await asyncio.wait(self._running, timeout=grace)
             for task in self._running:
                 task.cancel()
+            raise
+        finally:
             await renewer.close()
 
     async def _singles(

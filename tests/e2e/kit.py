@@ -1,0 +1,170 @@
+"""Drives the app as its clients do, and looks at what it leaves behind: requests, the ledger, the trail.
+
+The state is read as an administrator would: with Azure's SDKs, under a managed identity.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from azure.cosmos.aio import CosmosClient
+from azure.identity.aio import ManagedIdentityCredential
+from azure.monitor.ingestion.aio import LogsIngestionClient
+from azure.monitor.query.aio import LogsQueryClient
+
+from governance import requests
+from governance.caps import CAP_ID, Reservation
+from governance.requests import Request
+from local.process import Process
+from local.resources import AUDIT_STREAM, DATABASE
+from local.stack import Stack
+from services.bus import Bus, bus_client
+from services.documents import Store
+from services.logs import AuditLog
+from services.platform import LOGS_QUERY_AUDIENCE
+
+PROMPT = "Please write a short summary of our offer."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client got: no status if its connection broke."""
+
+    status: int | None
+    body: dict[str, Any]
+
+
+class Kit:
+    """A client of the app, and an administrator of everything it runs on."""
+
+    def __init__(self, stack: Stack, store: Store, bus: Bus, audit_log: AuditLog, http: aiohttp.ClientSession) -> None:
+        self.stack = stack
+        self.store = store
+        self.bus = bus
+        self.audit_log = audit_log
+        self._http = http
+
+    # As a client
+
+    async def ask(self, prompt: str = PROMPT, *, by: str = "alice", at: Process | None = None) -> Answer:
+        """Ask an assistant of Sales and wait for the answer."""
+        url = f"{(at or self.stack.http[0]).url}/api/assistants/sales-helper/requests"
+        return await self._call("POST", url, by, json={"prompt": prompt})
+
+    async def look_up(self, request_id: str, *, by: str = "alice") -> Answer:
+        """What the status URL says of a request."""
+        return await self._call("GET", f"{self.stack.http[0].url}/api/requests/{request_id}", by)
+
+    async def _call(self, method: str, url: str, by: str, **what: Any) -> Answer:
+        headers = {"Authorization": f"Bearer {self.stack.token(by)}"}
+        try:
+            async with self._http.request(method, url, headers=headers, **what) as answer:
+                return Answer(answer.status, await answer.json())
+        except aiohttp.ClientConnectionError:
+            return Answer(None, {})
+
+    # As an administrator
+
+    async def requests(self) -> dict[str, Request]:
+        """Every request that was ever accepted, by id."""
+        query = "SELECT * FROM c WHERE c.v = 1"
+        return {doc["id"]: Request.model_validate(doc) async for doc in self.store.requests.query(query)}
+
+    async def request(self, request_id: str) -> Request:
+        request = await requests.load(self.store.requests, request_id)
+        assert request is not None
+        return request
+
+    async def cap(self, team: str = "sales") -> dict[str, Any]:
+        document = await self.store.budgets.read(CAP_ID, team)
+        assert document is not None
+        return document
+
+    async def reservations(self, team: str = "sales") -> dict[str, list[Reservation]]:
+        """A team's ledger: its reservations by request, in the order of their attempts."""
+        query = "SELECT * FROM c WHERE c.kind = 'reservation'"
+        ledger: dict[str, list[Reservation]] = {}
+        found = [
+            Reservation.model_validate(document) async for document in self.store.budgets.query(query, partition=team)
+        ]
+        for reservation in sorted(found, key=lambda each: each.id):
+            ledger.setdefault(reservation.id.partition(":")[0], []).append(reservation)
+        return ledger
+
+    async def events(self) -> list[dict[str, Any]]:
+        """Every row of the trail that tells of a request; an event that was uploaded twice has two."""
+        kql = "AuditEvents_CL | where EventType == 'request'"
+        return await self.audit_log.query(kql, timedelta(days=3))
+
+    async def model_calls(self) -> int:
+        """How many calls the models ever got."""
+        return (await self.stack.control("models").counts()).get("chat", 0)
+
+    async def queues(self) -> dict[str, dict[str, int]]:
+        """How many messages each queue has, by state."""
+        queues: dict[str, dict[str, int]] = await self.stack.control("servicebus").call("GET", "/control/queues")
+        return queues
+
+    async def orchestrations(self) -> list[dict[str, str]]:
+        """Id, name and status of each that Durable knows."""
+        found: list[dict[str, str]] = await self.stack.control("durable").call("GET", "/control/instances")
+        return found
+
+    async def run_timer(self, function: str) -> None:
+        """Fire a timer function now; returns when it is through."""
+        await self.stack.control(self.stack.instances("queues")[0]).call("POST", f"/control/run/{function}")
+
+
+@asynccontextmanager
+async def opened(stack: Stack) -> AsyncIterator[Kit]:
+    """A kit for this stack, until the block ends."""
+    ready = {name: standin.ready for name, standin in stack.standins.items()}
+    ca = {"connection_verify": str(stack.logs.parent / "tls" / "ca.pem")}
+    async with AsyncExitStack() as exits:
+        environment = exits.enter_context(pytest.MonkeyPatch.context())
+        environment.setenv("IDENTITY_ENDPOINT", ready["entra"]["identity_endpoint"])
+        environment.setenv("IDENTITY_HEADER", ready["entra"]["identity_header"])
+        identity = await exits.enter_async_context(ManagedIdentityCredential())
+        cosmos = await exits.enter_async_context(CosmosClient(ready["cosmos"]["url"], identity, **ca))
+        bus = await exits.enter_async_context(bus_client(ready["servicebus"]["connection_string"], None, identity))
+        logs = ready["loganalytics"]
+        ingestion = LogsIngestionClient(logs["url"], identity, **ca)
+        query = LogsQueryClient(identity, endpoint=f"{logs['url']}/v1", audience=LOGS_QUERY_AUDIENCE, **ca)
+        audit_log = AuditLog(
+            await exits.enter_async_context(ingestion),
+            await exits.enter_async_context(query),
+            logs["rule_id"],
+            AUDIT_STREAM,
+            logs["workspace_id"],
+        )
+        # A connection for each call: no test meets one that an instance took with it when it died.
+        connector = aiohttp.TCPConnector(force_close=True)
+        http = await exits.enter_async_context(aiohttp.ClientSession(connector=connector))
+        yield Kit(stack, Store(cosmos, DATABASE), Bus(bus), audit_log, http)
+
+
+async def eventually[T](check: Callable[[], Awaitable[T]], *, within: float = 20.0) -> T:
+    """What ``check`` returns once it does not raise AssertionError any more; its last one after ``within`` seconds.
+
+    For what happens in other processes, which don't tell.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            return await check()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.05)
+
+
+def once[T](items: Collection[T]) -> T:
+    """The only one there is."""
+    assert len(items) == 1, items
+    return next(iter(items))
