@@ -27,6 +27,7 @@ FRESH_SECONDS = 0.3
 ACKNOWLEDGE_AFTER_SECONDS = 1.0
 """How long after its write a change is acknowledged: longer than any reading that preceded it stays fresh."""
 WATCH_SECONDS = 0.5
+FRESH_TRIES = 3
 
 
 class Stopped(ProblemError):
@@ -41,6 +42,13 @@ class Stopped(ProblemError):
 
     def problem(self) -> Problem:
         return Problem(type=self.type, detail=self.reason)
+
+
+class SwitchesTooSlow(ProblemError):
+    """The switches can't be read fast enough to send a model call on."""
+
+    type = "not-available"
+    detail = "The kill switch could not be read in time; nothing was sent to a model."
 
 
 def assistant_scope(assistant_id: str) -> str:
@@ -65,6 +73,19 @@ async def check_switches(control: Items, assistant_id: str) -> Reading:
         if switch is not None and switch["stopped"]:
             raise Stopped(switch["scope"], switch["reason"])
     return Reading(taken_at)
+
+
+async def require_fresh(control: Items, assistant_id: str, reading: Reading) -> None:
+    """Returns with a reading that is young enough to send a model call on, read anew if need be.
+
+    Raises what :func:`check_switches` raises, and :class:`SwitchesTooSlow`.
+    """
+    for _ in range(FRESH_TRIES):
+        if reading.is_fresh():
+            return
+        reading = await check_switches(control, assistant_id)
+    if not reading.is_fresh():
+        raise SwitchesTooSlow
 
 
 async def set_switch(control: Items, scope: str, *, stopped: bool, reason: str, actor: str, event: AuditEvent) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from governance import caps
 from governance.problems import ProblemError
-from governance.switches import Reading, Stopped, SwitchWatcher, check_switches
+from governance.switches import Reading, Stopped, SwitchWatcher, check_switches, require_fresh
 from routing.endpoints import Endpoint, Price, price_of, require_residency
 from routing.messages import Completion, Message
 from routing.providers import ModelError, ModelOutcomeUnknown, complete
@@ -102,7 +102,8 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
 
     Raises :class:`governance.switches.Stopped`, :class:`governance.caps.CapReached`,
     :class:`governance.caps.CapMissing`, :class:`routing.endpoints.ResidencyRefused`,
-    :class:`routing.endpoints.PriceUnknown`, :class:`CallUnderWay`, :class:`ModelFailed`, and
+    :class:`routing.endpoints.PriceUnknown`, :class:`governance.switches.SwitchesTooSlow`, :class:`CallUnderWay`,
+    :class:`ModelFailed`, and
     :class:`services.documents.StoreError` when the state that decides can't be read or written.
     """
     reading = await check_switches(governor.control, call.assistant)
@@ -184,8 +185,7 @@ async def _call(
         raise CallUnderWay(deadline)
     try:
         # The last thing before sending: nothing that takes time may come between this and the call.
-        while not reading.is_fresh():
-            reading = await check_switches(governor.control, call.assistant)
+        await require_fresh(governor.control, call.assistant, reading)
     except BaseException:
         await caps.release(governor.budgets, reservation)
         raise
@@ -213,10 +213,11 @@ async def _call(
 
 async def _settle(governor: Governor, price: Price, reservation: caps.Reservation, completion: Completion) -> Governed:
     """What the provider reports, at the contracted price; what was reserved, where it reports nothing."""
-    reported = completion.input_tokens, completion.output_tokens
-    if reported[0] is None or reported[1] is None:
+    used_in, used_out = completion.input_tokens, completion.output_tokens
+    # There is no prompt of no tokens: a provider that reports that does not report.
+    if used_in is None or used_in <= 0 or used_out is None or used_out < 0:
         cost = reservation.amount_micro
     else:
-        cost = price.cost_micro(reported[0], reported[1])
-    await caps.settle(governor.budgets, reservation, cost, input_tokens=reported[0], output_tokens=reported[1])
+        cost = price.cost_micro(used_in, used_out)
+    await caps.settle(governor.budgets, reservation, cost, input_tokens=used_in, output_tokens=used_out)
     return Governed(completion, cost, price.currency)
