@@ -91,7 +91,7 @@ class Scene:
     async def first_question(self) -> None:
         """The first request of a process loads what the later ones find loaded."""
         answer = await self.ask("alice", "handbook")
-        self.step("A first question wakes the processes: the guardrails load their language model", answer)
+        self.step("A first question wakes the processes: the guardrails load their model", answer)
         expect(answer.status == 200, "the first question is answered too")
 
     async def question(self) -> str:

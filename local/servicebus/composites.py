@@ -6,7 +6,8 @@ fields are sent, trailing nulls included: releases of the SDK before 7.15 index 
 OASIS AMQP 1.0: part 2 (transport), part 3 (messaging), part 5 (security).
 """
 
-from typing import Any, NamedTuple, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from local.servicebus.codec import Array, DecodeError, Described, Symbol, UByte, UInt, ULong, UShort
 
@@ -235,13 +236,14 @@ _CODES: dict[type, int] = {
 
 def _checks(composite: type) -> tuple[Any, ...]:
     """What each field must be an instance of."""
-    hints = get_type_hints(composite)
-    return tuple(object if hint is Any else _plain(hint) for hint in hints.values())
+    return tuple(_check(hint) for hint in get_type_hints(composite).values())
 
 
-def _plain(hint: Any) -> Any:
+def _check(hint: Any) -> Any:
     """``dict[Any, Any] | None`` as isinstance takes it: ``(dict, NoneType)``."""
-    members = getattr(hint, "__args__", (hint,)) if get_origin(hint) is not dict else (hint,)
+    if hint is Any:
+        return object
+    members = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     return tuple(get_origin(member) or member for member in members)
 
 

@@ -52,9 +52,7 @@ class Connection(asyncio.Protocol):
         self.namespace.connections.discard(self)
         if self._keep_alive:
             self._keep_alive.cancel()
-        for session in self._sessions.values():
-            session.end()
-        self._sessions.clear()
+        self._end_sessions()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -145,8 +143,14 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Hang up once everything is written."""
+        self._end_sessions()
         self._flush()
         self._transport.close()
+
+    def _end_sessions(self) -> None:
+        for session in self._sessions.values():
+            session.end()
+        self._sessions.clear()
 
     # -- what happens to operations
 

@@ -63,7 +63,9 @@ def no_session_in_time() -> Refused:
 
 
 def failed_with(status: int) -> Refused:
-    """What a fault of this HTTP-like status is in AMQP: busy for 429 and 503, else an internal error."""
+    """What a fault of this HTTP-like status is in AMQP: busy for 429 and 503, full for 507, else an internal error."""
     if status in (429, 503):
         return Refused("com.microsoft:server-busy", "The request was terminated because the server is busy.", status)
+    if status == 507:
+        return Refused("amqp:resource-limit-exceeded", "The maximum entity size has been reached.", status)
     return Refused("amqp:internal-error", "The service was unable to process the request.", status)

@@ -9,7 +9,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from local.servicebus.codec import DecodeError, Described, Symbol, UInt, ULong
-from local.servicebus.composites import Accepted, Attach, Detach, Flow, Modified, Rejected, Released, Source, Transfer
+from local.servicebus.composites import (
+    Accepted,
+    Attach,
+    Detach,
+    Error,
+    Flow,
+    Modified,
+    Rejected,
+    Released,
+    Source,
+    Transfer,
+)
 from local.servicebus.entity import Queue
 from local.servicebus.errors import Refused, not_implemented
 from local.servicebus.frames import MAX_FRAME_SIZE
@@ -38,11 +49,11 @@ _SETTLED = 1
 
 
 class Link:
-    """One end of a link, as its attach describes it. ``address`` is the path of the node it is attached to."""
+    """One end of a link. ``terms`` is the client's attach, ``address`` the path of the node it is attached to."""
 
     def __init__(self, session: "Session", attach: Attach, address: str) -> None:
         self.session = session
-        self.request = attach
+        self.terms = attach
         self.address = address
         self.handle = attach.handle
         self.credit = 0
@@ -52,17 +63,17 @@ class Link:
     def attach(self, **fields: Any) -> None:
         """Agree: the client's own source and target are echoed, without which it drops the link."""
         self.attached = True
-        request = self.request
+        terms = self.terms
         self.session.write(
             Attach(
-                request.name,
+                terms.name,
                 self.handle,
-                not request.role,
-                request.snd_settle_mode,
-                request.rcv_settle_mode,
-                fields.pop("source", request.source),
-                request.target,
-                initial_delivery_count=UInt(0) if request.role else None,
+                not terms.role,
+                terms.snd_settle_mode,
+                terms.rcv_settle_mode,
+                fields.pop("source", terms.source),
+                terms.target,
+                initial_delivery_count=UInt(0) if terms.role else None,
                 max_message_size=ULong(MAX_MESSAGE_SIZE),
                 **fields,
             )
@@ -72,21 +83,10 @@ class Link:
         """End the link for this reason; one that is not attached yet is attached to nothing first."""
         log.info("link to %s refused: %s", self.address, refused)
         if not self.attached:
-            request = self.request
-            source, target = (None, request.target) if request.role else (request.source, None)
-            count = UInt(0) if request.role else None
-            self.session.write(
-                Attach(
-                    request.name,
-                    self.handle,
-                    not request.role,
-                    None,
-                    None,
-                    source,
-                    target,
-                    initial_delivery_count=count,
-                )
-            )
+            terms = self.terms
+            nothing: dict[str, Any] = {"source" if terms.role else "target": None}
+            count = UInt(0) if terms.role else None
+            self.session.write(terms._replace(role=not terms.role, initial_delivery_count=count, **nothing))
         self.session.write(Detach(self.handle, True, refused.error()))
         self.credit = 0
         self.session.forget(self)
@@ -194,7 +194,7 @@ class ReceivingClient(Outgoing):
         self.queue = queue
 
     def open(self) -> None:
-        if self.request.snd_settle_mode == _SETTLED:
+        if self.terms.snd_settle_mode == _SETTLED:
             raise not_implemented("receive and delete")
         filters = self._source().filter or {}
         if unknown := set(filters) - {SESSION_FILTER}:
@@ -205,12 +205,14 @@ class ReceivingClient(Outgoing):
             return
         wanted = filters[SESSION_FILTER]
         session_id = wanted.value if isinstance(wanted, Described) else wanted
-        wait = (self.request.properties or {}).get("com.microsoft:timeout")
+        if not isinstance(session_id, str | None):
+            raise Refused("amqp:invalid-field", "A session id is a string.")
+        wait = (self.terms.properties or {}).get("com.microsoft:timeout")
         self.session.client.operation(f"accept-session {self.queue.name}")
         self.queue.attach_session(self, session_id, wait / 1000 if wait else _DEFAULT_SESSION_WAIT)
 
     def _source(self) -> Source:
-        source = self.request.source
+        source = self.terms.source
         return source if isinstance(source, Source) else Source()
 
     def accepted(self, session_id: str, until: float) -> None:
@@ -262,7 +264,7 @@ class ReceivingClient(Outgoing):
                 queue.complete(token)
             case Rejected(error):
                 self._operation("dead-letter", token)
-                info = (error.info if error else None) or {}
+                info = (error.info if isinstance(error, Error) else None) or {}
                 queue.dead_letter(token, info.get("DeadLetterReason"), info.get("DeadLetterErrorDescription"))
                 return Rejected()  # an error here would say that it failed
             case Released():

@@ -65,8 +65,8 @@ class Session:
         """The link on which the client wants the answers of the node at this address."""
         for link in self._links.values():
             if isinstance(link, Outgoing) and link.address == address:
-                target = link.request.target.address if isinstance(link.request.target, Target) else None
-                if reply_to in (None, target, link.request.name):
+                target = link.terms.target.address if isinstance(link.terms.target, Target) else None
+                if reply_to in (None, target, link.terms.name):
                     return link
         return None
 
@@ -135,14 +135,12 @@ class Session:
                 self.write(Disposition(False, UInt(delivery_id), UInt(delivery_id), True, outcome))
 
     def _settle(self, delivery_id: int, state: Any) -> Any:
+        """Whatever comes of it, the delivery is done: after a refusal, the SDK settles by way of $management."""
         try:
             if delivery_id not in self._unsettled:
                 raise message_lock_lost()
-            link, token = self._unsettled[delivery_id]
-            outcome = link.settle(token, state)
+            link, token = self._unsettled.pop(delivery_id)
+            return link.settle(token, state)
         except Refused as refused:
             log.info("settlement refused: %s", refused)
-            # The delivery stays known: after a refusal that passes, the SDK tries again.
             return Rejected(refused.error())
-        del self._unsettled[delivery_id]
-        return outcome

@@ -17,6 +17,7 @@ from azure.cosmos.aio import CosmosClient
 from azure.identity.aio import ManagedIdentityCredential
 from azure.monitor.ingestion.aio import LogsIngestionClient
 from azure.monitor.query.aio import LogsQueryClient
+from durabletask.client import AsyncTaskHubGrpcClient, OrchestrationStatus
 
 from governance import requests
 from governance.caps import CAP_ID, Reservation
@@ -116,6 +117,20 @@ class Kit:
         found: list[dict[str, str]] = await self.stack.control("durable").call("GET", "/control/instances")
         return found
 
+    async def orchestrate(self, request_id: str) -> None:
+        """Start a request's orchestration once more, as ``start`` does; one that is running is ended before."""
+        async with AsyncTaskHubGrpcClient(host_address=self.stack.standins["durable"].url) as durable:
+            state = await durable.get_orchestration_state(request_id)
+            if state is not None and state.runtime_status is OrchestrationStatus.RUNNING:
+                await durable.terminate_orchestration(request_id)
+                await durable.wait_for_orchestration_completion(request_id)
+            job = {"request_id": request_id, "reply_session": None}
+            await durable.schedule_new_orchestration("answer_request", instance_id=request_id, input=job)
+
+    async def change(self, request_id: str, path: str, value: Any) -> None:
+        """Set a property of a request's document, as time or an accident would have."""
+        await self.store.requests.patch(request_id, request_id, [requests.put(path, value)])
+
     async def run_timer(self, function: str) -> None:
         """Fire a timer function now; returns when it is through."""
         await self.stack.control(self.stack.instances("queues")[0]).call("POST", f"/control/run/{function}")
@@ -125,7 +140,7 @@ class Kit:
 async def opened(stack: Stack) -> AsyncIterator[Kit]:
     """A kit for this stack, until the block ends."""
     ready = {name: standin.ready for name, standin in stack.standins.items()}
-    ca = {"connection_verify": str(stack.logs.parent / "tls" / "ca.pem")}
+    ca: dict[str, Any] = {"connection_verify": str(stack.logs.parent / "tls" / "ca.pem")}
     async with AsyncExitStack() as exits:
         environment = exits.enter_context(pytest.MonkeyPatch.context())
         environment.setenv("IDENTITY_ENDPOINT", ready["entra"]["identity_endpoint"])

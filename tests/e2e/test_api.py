@@ -1,26 +1,12 @@
 """Asking an assistant over HTTP: the answer on the same call, or later; and what may be said."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
-from local.stack import Stack
 from tests.e2e.asking import Asking
-from tests.e2e.kit import opened
 
 OFFER = "What makes a good offer?"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asking]:
-    """People of a stack that waits a second for an answer."""
-    async with (
-        Stack(tmp_path_factory.mktemp("impatient"), settings={"ANSWER_WAIT_SECONDS": "1"}) as stack,
-        opened(stack) as kit,
-    ):
-        yield Asking(kit)
 
 
 # -- answers
@@ -91,8 +77,7 @@ async def test_when_the_caller_traces_then_the_request_is_a_part_of_that_trace(a
 
 
 async def test_when_the_answer_is_late_then_202_says_where_it_will_be(impatient: Asking) -> None:
-    assert (await impatient.ask("Are you awake?")).status in (200, 202)  # the first question also loads the guardrails
-    delay = {"operation": "chat", "kind": "delay", "seconds": 2.5, "times": 1}
+    delay = {"operation": "chat", "kind": "delay", "seconds": 1.5, "times": 1}
     async with impatient.going_wrong("models", delay):
         reply = await impatient.ask(OFFER)
         assert reply.status == 202

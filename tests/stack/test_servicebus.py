@@ -5,9 +5,11 @@ asked for, and has a broker of its own.
 """
 
 import asyncio
+import gc
 import json
 import os
 import time
+import warnings
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -44,7 +46,11 @@ from local.process import Process, StartFailed
 from local.servicebus.__main__ import service
 from local.standin import Control, serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    # The SDK forgets to close its end of a connection that the broker has closed.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 SECONDS = 20
 """How long anything may take before a test fails."""
@@ -82,6 +88,8 @@ async def running(
     for task in tasks.values():
         task.cancel()
     await asyncio.gather(*tasks.values(), return_exceptions=True)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()  # what the SDK left open, before it is the next module's
 
 
 class Broker:
@@ -331,7 +339,7 @@ async def test_when_a_lock_is_renewed_then_the_message_stays_away_from_others(fo
 @at_once
 async def test_when_the_sdk_renews_a_lock_then_the_message_outlives_it(folder: Path) -> None:
     async with (
-        broker(folder, lock_seconds=4) as bus,
+        broker(folder, lock_seconds=3) as bus,
         bus.client.get_queue_sender("q") as sender,
         bus.client.get_queue_receiver("q") as receiver,
         AutoLockRenewer() as renewer,
@@ -339,14 +347,14 @@ async def test_when_the_sdk_renews_a_lock_then_the_message_outlives_it(folder: P
         await sender.send_messages(ServiceBusMessage("m"))
         message = await one(receiver)
         renewer.register(receiver, message, max_lock_renewal_duration=60)
-        await asyncio.sleep(4.3)
+        await asyncio.sleep(3.3)
         await receiver.complete_message(message)
 
 
 @at_once
 async def test_when_the_sdk_renews_a_session_lock_then_the_session_outlives_it(folder: Path) -> None:
     async with (
-        broker(folder, lock_seconds=4, sessions=True) as bus,
+        broker(folder, lock_seconds=3, sessions=True) as bus,
         bus.client.get_queue_sender("q") as sender,
         bus.client.get_queue_receiver("q", session_id="s") as receiver,
         AutoLockRenewer() as renewer,
@@ -354,7 +362,7 @@ async def test_when_the_sdk_renews_a_session_lock_then_the_session_outlives_it(f
         renewer.register(receiver, receiver.session, max_lock_renewal_duration=60)
         await sender.send_messages(ServiceBusMessage("m", session_id="s"))
         message = await one(receiver)
-        await asyncio.sleep(4.3)
+        await asyncio.sleep(3.3)
         await receiver.complete_message(message)
 
 
@@ -362,13 +370,14 @@ async def test_when_the_sdk_renews_a_session_lock_then_the_session_outlives_it(f
 async def test_when_a_delivery_is_lost_with_its_connection_then_the_message_stays_locked(folder: Path) -> None:
     async with broker(folder, lock_seconds=2) as bus, bus.client.get_queue_sender("q") as sender:
         await bus.control.faults([{"operation": "deliver q", "kind": "drop", "times": 1}])
-        async with bus.connect(**PATIENT) as client, client.get_queue_receiver("q") as receiver:
+        async with bus.connect(**PATIENT) as client, client.get_queue_receiver("q", prefetch_count=5) as receiver:
             sent = time.monotonic()
-            await sender.send_messages(ServiceBusMessage("m"))
-            message = await one(receiver)
+            await sender.send_messages([ServiceBusMessage(text) for text in "abc"])
+            for wanted in (("b", 0), ("c", 0), ("a", 1)):
+                message = await one(receiver)
+                assert (str(message), message.delivery_count) == wanted
+                await receiver.complete_message(message)
             assert time.monotonic() - sent > 1.9
-            assert message.delivery_count == 1
-            await receiver.complete_message(message)
 
 
 # -- time
@@ -612,11 +621,9 @@ async def test_when_a_delivery_fails_then_the_client_is_told_and_the_message_wai
     async with broker(folder) as bus, bus.client.get_queue_sender("q") as sender:
         await bus.control.faults([{"operation": "deliver q", "kind": "status", "status": 503, "times": 1}])
         await sender.send_messages(ServiceBusMessage("m"))
-        async with bus.connect(**PATIENT) as client, client.get_queue_receiver("q") as receiver:
-            for _ in range(4):
-                try:
-                    print("GOT", await one(receiver))
-                except BaseException as e: print(repr(e))
+        async with bus.client.get_queue_receiver("q") as receiver:
+            with pytest.raises(ServiceBusServerBusyError):
+                await one(receiver)
         async with bus.client.get_queue_receiver("q") as receiver:
             assert (await one(receiver)).delivery_count == 0
 
@@ -651,14 +658,13 @@ async def test_when_a_lock_is_taken_away_then_the_client_is_told_and_the_message
         bus.client.get_queue_receiver("q") as receiver,
     ):
         await sender.send_messages(ServiceBusMessage("m"))
-        for count, (operation, use) in enumerate(
-            (
-                ("complete", receiver.complete_message),
-                ("abandon", receiver.abandon_message),
-                ("dead-letter", receiver.dead_letter_message),
-                ("renew-lock", receiver.renew_message_lock),
-            )
-        ):
+        uses: dict[str, Callable[[ServiceBusReceivedMessage], Awaitable[object]]] = {
+            "complete": receiver.complete_message,
+            "abandon": receiver.abandon_message,
+            "dead-letter": receiver.dead_letter_message,
+            "renew-lock": receiver.renew_message_lock,
+        }
+        for count, (operation, use) in enumerate(uses.items()):
             await bus.control.faults([{"operation": f"{operation} q", "kind": "lock-lost", "times": 1}])
             message = await one(receiver)
             assert message.delivery_count == count

@@ -204,3 +204,27 @@ async def test_when_a_receiver_goes_then_its_locks_stay_and_a_session_is_free() 
         assert [held.delivery_count for held in second.held] == [0]
         with pytest.raises(Refused, match="session lock has expired"):
             with_sessions.queue.complete(uuid4())
+
+
+async def test_when_a_message_expires_while_it_is_locked_then_only_its_receiver_may_still_complete_it() -> None:
+    with Bench(ttl_seconds=0.05) as bench:
+        bench.queue.send([message("completed"), message("abandoned")])
+        bench.take()
+        bench.take()
+        completed, abandoned = bench.taker.held
+        await asyncio.sleep(0.1)  # its life is over, and the timer that says so is due
+        bench.queue.complete(token(completed))
+        bench.queue.abandon(token(abandoned))
+        assert sum(bench.queue.counts().values()) == 0
+
+
+async def test_when_a_session_is_renewed_then_so_are_the_locks_of_its_messages() -> None:
+    with Bench(sessions=True) as bench:
+        bench.queue.send([message("m", "s")])
+        bench.taker.credit = 1
+        bench.queue.attach_session(bench.taker, "s", 0)
+        bench.queue.pump()
+        (held,) = bench.taker.held
+        await asyncio.sleep(0.01)
+        assert held.lock
+        assert held.lock.until < bench.queue.renew_session("s") == held.lock.until
