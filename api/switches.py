@@ -60,7 +60,7 @@ async def _known_scope(services: Platform, scope: str) -> str:
     if scope == PLATFORM:
         return scope
     kind, _, assistant_id = scope.partition(":")
-    if kind != "assistant" or await services.store.config.read(assistant_id, "assistant") is None:
+    if kind != "assistant" or not assistant_id or await services.store.config.read(assistant_id, "assistant") is None:
         raise AssistantUnknown
     return assistant_scope(assistant_id)
 

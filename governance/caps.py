@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from governance.problems import ProblemError
-from services.clock import Timestamp, utc_now, utc_text
+from services.clock import Timestamp, utc_now, utc_text, uuid7
 from services.documents import BatchRefused, ConditionFailed, Items
 
 CAP_ID = "cap"
@@ -59,6 +59,8 @@ class Reservation(BaseModel):
     deadline: Timestamp
     """Past it, whoever held the reservation is taken for dead."""
     settled_at: Timestamp | None = None
+    holder: str | None = None
+    """Of the worker's attempt to begin that won."""
 
     def expired(self, now: datetime) -> bool:
         return now >= self.deadline
@@ -107,6 +109,7 @@ async def reserve(budgets: Items, reservation: Reservation) -> Reservation:
 
 async def begin(budgets: Items, reservation: Reservation, deadline: datetime) -> bool:
     """reserved -> calling, until ``deadline``; False if another worker has it."""
+    holder = uuid7()
     try:
         await budgets.patch(
             reservation.id,
@@ -114,11 +117,14 @@ async def begin(budgets: Items, reservation: Reservation, deadline: datetime) ->
             [
                 {"op": "set", "path": "/state", "value": "calling"},
                 {"op": "set", "path": "/deadline", "value": utc_text(deadline)},
+                {"op": "set", "path": "/holder", "value": holder},
             ],
             where="from c where c.state = 'reserved'",
         )
     except ConditionFailed:
-        return False
+        # The one that has it may be this one: the SDK repeats a change whose answer was lost.
+        found = await find(budgets, reservation.team, reservation.id)
+        return found is not None and (found.state, found.holder) == ("calling", holder)
     return True
 
 

@@ -9,14 +9,15 @@
 The prompt as typed is in ``prompt`` until ``check_prompt`` has passed it; a model's answer in ``calls``, then in
 ``unchecked_answer``, until ``check_answer`` has passed it. They are then removed.
 Everything else holds text as the guardrails left it.
-Every change is one conditional patch, so a stage that runs twice changes nothing the second time.
+Every change is one conditional patch, so a stage that runs twice, or still runs when another has taken over, changes
+nothing the second time.
 """
 
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from governance.audit import AuditEvent, cut, pending
 from governance.problems import Problem
@@ -81,6 +82,8 @@ class Request(BaseModel):
     problem: Problem | None = None
     audit: dict[str, Any] | None = None
     ended_at: Timestamp | None = None
+    etag: str | None = Field(default=None, validation_alias="_etag", exclude=True)
+    """Of the document that it was loaded from."""
 
     @property
     def over(self) -> bool:
@@ -126,12 +129,14 @@ async def refuse(requests: Items, request: Request, problem: Problem, ttl_second
 
 
 async def save_stage(requests: Items, request: Request, name: str, stage: Stage, changes: list[dict[str, Any]]) -> None:
-    """What a stage found, with its time. Raises :class:`RequestOver` if the request is no longer running."""
+    """What a stage found, with its time.
+
+    Raises :class:`services.documents.ConditionFailed` if another run of the stage saved before, or the request is over:
+    whoever loads it again sees which.
+    """
     operations = [put(f"/stages/{name}", stage.model_dump(mode="json", exclude_none=True)), *changes]
-    try:
-        await requests.patch(request.id, request.id, operations, where="from c where c.state IN ('queued', 'running')")
-    except ConditionFailed:
-        raise RequestOver(request.id) from None
+    where = f"from c where c.state IN ('queued', 'running') and not is_defined(c.stages.{name})"
+    await requests.patch(request.id, request.id, operations, where=where)
 
 
 async def save_problem(requests: Items, request: Request, problem: Problem) -> None:
@@ -197,8 +202,11 @@ def audit_event(request: Request, problem: Problem | None, ended_at: datetime) -
 async def record(requests: Items, request: Request, problem: Problem | None, ttl_seconds: int) -> None:
     """queued | running -> recorded: the outcome and the pending audit event, in one operation.
 
-    Whatever raw text is still there goes in the same operation. Raises :class:`RequestOver` if it was recorded before.
+    Whatever raw text is still there goes in the same operation. Raises :class:`services.documents.ConditionFailed` if
+    the request changed since it was loaded: the event would tell of what it was, and raw text that came since would
+    stay.
     """
+    assert request.etag is not None, "only what was loaded is recorded"
     ended_at = utc_now()
     operations = [
         put("/state", "recorded"),
@@ -216,10 +224,7 @@ async def record(requests: Items, request: Request, problem: Problem | None, ttl
         operations.append({"op": "remove", "path": "/prompt"})
     if request.unchecked_answer is not None:
         operations.append({"op": "remove", "path": "/unchecked_answer"})
-    try:
-        await requests.patch(request.id, request.id, operations, where="from c where c.state IN ('queued', 'running')")
-    except ConditionFailed:
-        raise RequestOver(request.id) from None
+    await requests.patch(request.id, request.id, operations, etag=request.etag)
 
 
 async def release(requests: Items, request_id: str) -> None:

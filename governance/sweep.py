@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from governance import requests
 from governance.audit import Reference, announce_again
 from governance.problems import Problem
-from governance.requests import Request, RequestOver
+from governance.requests import Request
 from services.bus import Bus
 from services.clock import utc_text
-from services.documents import Items, Store
+from services.documents import ConditionFailed, Items, Store
 from services.logs import AuditLog
 
 ABANDONED = Problem(type="abandoned", detail="The request was stored but never started; nothing was sent to a model.")
@@ -23,8 +23,8 @@ async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem:
         request = Request.model_validate(document)
         try:
             await requests.record(store.requests, request, problem, ttl_seconds)
-        except RequestOver:
-            continue
+        except ConditionFailed:
+            continue  # it went on, or ended
         await announce_again(bus, Reference(container="requests", partition=request.id, id=request.id))
         ended += 1
     return ended

@@ -104,7 +104,8 @@ async def set_switch(control: Items, scope: str, *, stopped: bool, reason: str, 
         "at": utc_text(utc_now()),
     }
     outbox = {**outbox_document(event), "scope": scope}
-    await control.batch(scope, [("upsert", (switch,)), ("create", (outbox,))])
+    # Upserts, since the SDK repeats a batch whose answer was lost; the event's id is new.
+    await control.batch(scope, [("upsert", (switch,)), ("upsert", (outbox,))])
     await asyncio.sleep(ACKNOWLEDGE_AFTER_SECONDS)
 
 

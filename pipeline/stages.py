@@ -240,10 +240,7 @@ async def record(job: Job) -> Step:
             return OVER
         if not request.over:
             problem = await _how_it_ended(services, request, job.get("failed"))
-            try:
-                await requests.record(services.store.requests, request, problem, services.settings.request_ttl_seconds)
-            except RequestOver:
-                log.info("request %s: recorded by another run", request.id)
+            await requests.record(services.store.requests, request, problem, services.settings.request_ttl_seconds)
         reference = Reference(container="requests", partition=request.id, id=request.id)
         await announce(services.bus, reference, request.id)
     except Exception as error:

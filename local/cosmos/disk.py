@@ -1,7 +1,8 @@
 """The data folder: one SQLite file, written before an operation is acknowledged.
 
-Write-ahead logging with ``synchronous=NORMAL``: what was acknowledged survives the end of the process (SIGKILL too),
-not the loss of power. What changes together is one SQLite transaction.
+What changes together is one SQLite transaction. What was acknowledged survives the end of the process (SIGKILL too),
+not the loss of power. What was deleted or replaced is gone from the file (``secure_delete``) and, when the operation is
+acknowledged, from its rollback journal too: whoever searches the folder finds live items only.
 """
 
 import sqlite3
@@ -24,8 +25,9 @@ class Disk:
         self._database = sqlite3.connect(folder / "cosmos.sqlite", isolation_level=None)
         self._database.executescript(
             """
-            PRAGMA journal_mode = WAL;
-            PRAGMA synchronous = NORMAL;
+            PRAGMA journal_mode = TRUNCATE;
+            PRAGMA synchronous = OFF;
+            PRAGMA secure_delete = ON;
             CREATE TABLE IF NOT EXISTS items (
                 container TEXT, "partition" TEXT, id TEXT, sequence INTEGER, lsn INTEGER, body BLOB,
                 PRIMARY KEY (container, "partition", id)

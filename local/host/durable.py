@@ -210,7 +210,13 @@ def _ended(request: pb.OrchestratorRequest, failure: pb.TaskFailureDetails) -> p
 async def _report(
     complete: Callable[[Any], Awaitable[Any]], response: pb.OrchestratorResponse | pb.ActivityResponse
 ) -> None:
-    try:
-        await complete(response)
-    except grpc.aio.AioRpcError as error:
-        log.warning("%s: a result was not taken (%s)", response.instanceId, error.code().name)
+    """Hand a result in, again while the backend is away. It refuses what it has given to another one meanwhile."""
+    while True:
+        try:
+            await complete(response)
+        except grpc.aio.AioRpcError as error:
+            log.warning("%s: a result was not taken (%s)", response.instanceId, error.code().name)
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                await asyncio.sleep(_BACKOFF)
+                continue
+        return

@@ -16,10 +16,11 @@ Operations, as the control port counts them and faults match them (Q is a queue'
 ``peek Q``                                a request to peek
 ========================================  =============================================================================
 
-Faults: ``status`` refuses the operation (429 and 503: ``com.microsoft:server-busy``, which the SDK retries; 507:
-``amqp:resource-limit-exceeded``, the queue is full, which it doesn't; else ``amqp:internal-error``): it is not done. ``drop`` does the operation and closes the connection before the answer leaves. ``delay`` does it, and
-holds back all that this connection is sent for the time. ``lock-lost`` (settling and renewing) ends the lock first, as
-time would: the client hears ``message-lock-lost`` or ``session-lock-lost``, and the message is available again.
+Faults: ``status`` refuses the operation, which is not done (429 and 503: ``com.microsoft:server-busy``, which the SDK
+retries; 507: ``amqp:resource-limit-exceeded``, a full queue, which it doesn't; else ``amqp:internal-error``). ``drop``
+does the operation and closes the connection before the answer leaves. ``delay`` does it, and holds back all that this
+connection is sent for the time. ``lock-lost`` (settling and renewing) ends the lock first, as time would: the client
+hears ``message-lock-lost`` or ``session-lock-lost``, and the message is available again.
 
 ``GET /control/queues`` on the control port: ``{"Q": {"active": n, "scheduled": n, "locked": n, "dead_lettered": n}}``.
 

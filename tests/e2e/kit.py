@@ -30,6 +30,9 @@ from services.documents import Store
 from services.logs import AuditLog
 from services.platform import LOGS_QUERY_AUDIENCE
 
+UNDER_WAY = ("active", "scheduled", "locked")
+"""The states of a message that somebody still has to deal with."""
+
 PROMPT = "Please write a short summary of our offer."
 
 
@@ -97,6 +100,10 @@ class Kit:
         for reservation in sorted(found, key=lambda each: each.id):
             ledger.setdefault(reservation.id.partition(":")[0], []).append(reservation)
         return ledger
+
+    async def attempts(self, request_id: str) -> list[Reservation]:
+        """What a request reserved for its model calls."""
+        return (await self.reservations()).get(request_id, [])
 
     async def events(self) -> list[dict[str, Any]]:
         """Every row of the trail that tells of a request; an event that was uploaded twice has two."""
@@ -183,3 +190,61 @@ def once[T](items: Collection[T]) -> T:
     """The only one there is."""
     assert len(items) == 1, items
     return next(iter(items))
+
+
+async def ended_once(kit: Kit, before: Collection[str] = ()) -> dict[str, Request]:
+    """Waits until everything that was ever accepted has ended, and holds it to the promise.
+
+    Returns the requests that were accepted since ``before``.
+    """
+
+    async def nothing_is_under_way() -> dict[str, Request]:
+        accepted = await kit.requests()
+        assert {request.audit["status"] for request in accepted.values() if request.audit} <= {"written"}
+        assert all(request.answerable for request in accepted.values())
+        queues = await kit.queues()
+        for queue in ("requests", "audit"):  # on replies, some may be left for an instance that died
+            assert {state: queues[queue][state] for state in UNDER_WAY} == dict.fromkeys(UNDER_WAY, 0)
+        assert {each["status"] for each in await kit.orchestrations()} <= {"COMPLETED"}
+        return accepted
+
+    accepted = await eventually(nothing_is_under_way)
+
+    for request in accepted.values():
+        assert (request.prompt, request.unchecked_answer, request.calls) == (None, None, {}), "raw text stayed"
+        assert (request.answer is None) == (request.problem is not None)
+
+    outcomes = {(event["EventId"], event["Outcome"]) for event in await kit.events()}
+    assert sorted(outcomes) == sorted((request.id, request.outcome) for request in accepted.values())
+
+    cap, ledger = await kit.cap(), await kit.reservations()
+    settled = [each for attempts in ledger.values() for each in attempts if each.state == "settled"]
+    assert {each.state for attempts in ledger.values() for each in attempts} <= {"settled", "released"}
+    assert cap["reserved_micro"] == 0
+    assert cap["spent_micro"] == sum(each.actual_micro or 0 for each in settled)
+    assert await kit.model_calls() <= len(settled), "a call was not paid for"
+    return {id_: request for id_, request in accepted.items() if id_ not in before}
+
+
+async def new_request(kit: Kit, before: Collection[str]) -> str:
+    """The id of the one request that was accepted since ``before``, as soon as there is one."""
+
+    async def found() -> str:
+        return once((await kit.requests()).keys() - set(before))
+
+    return await eventually(found)
+
+
+async def counted(kit: Kit, standin: str, operation: str, at_least: int) -> None:
+    """Waits until a stand-in was asked for an operation so often."""
+
+    async def enough() -> None:
+        assert (await kit.stack.control(standin).counts()).get(operation, 0) >= at_least
+
+    await eventually(enough)
+
+
+def in_order(answers: Collection[Answer], accepted: Collection[str]) -> bool:
+    """Everybody who asked has the answer to their own request."""
+    ids = [answer.body.get("request_id") for answer in answers if answer.status == 200 and answer.body["answer"]]
+    return len(ids) == len(answers) and sorted(map(str, ids)) == sorted(accepted)

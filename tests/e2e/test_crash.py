@@ -3,20 +3,18 @@ alive, every accepted request ends with one answer or refusal, one audit event a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 
-from governance.caps import Reservation
-from governance.requests import Request
 from local.process import Process
 from local.resources import AUDIT_STREAM
 from local.stack import GROUPS, Stack
 from services.bus import REQUESTS
 from services.clock import utc_now, utc_text, uuid7
-from tests.e2e.kit import PROMPT, Answer, Kit, eventually, once, opened
+from tests.e2e.kit import PROMPT, Answer, Kit, counted, ended_once, eventually, in_order, new_request, once, opened
 
 STAGES = ("check_prompt", "ground", "infer", "check_answer", "record", "release")
 GROUP_OF = {
@@ -30,7 +28,6 @@ POINTS = [f"{function}{when}" for function in GROUP_OF for when in ("", ":done")
 """Just before a function runs; and when it has done its work, and nobody knows it yet."""
 
 UPLOAD = f"upload {AUDIT_STREAM}"
-UNDER_WAY = ("active", "scheduled", "locked")
 
 AT_ONCE = 3
 """So many requests that one of two instances certainly gets some of the work, and the other one too."""
@@ -76,68 +73,6 @@ async def kit(module_kit: Kit) -> AsyncIterator[Kit]:
     yield module_kit
     for process in (*stack.standins.values(), *(each for group in GROUPS for each in stack.instances(group))):
         await stack.control(process).faults()
-
-
-async def ended_once(kit: Kit, before: Collection[str] = ()) -> dict[str, Request]:
-    """Waits until everything that was ever accepted has ended, and holds it to the promise.
-
-    Returns the requests that were accepted since ``before``.
-    """
-
-    async def nothing_is_under_way() -> dict[str, Request]:
-        accepted = await kit.requests()
-        assert {request.audit["status"] for request in accepted.values() if request.audit} <= {"written"}
-        assert all(request.answerable for request in accepted.values())
-        queues = await kit.queues()
-        for queue in ("requests", "audit"):  # on replies, some may be left for an instance that died
-            assert {state: queues[queue][state] for state in UNDER_WAY} == dict.fromkeys(UNDER_WAY, 0)
-        assert {each["status"] for each in await kit.orchestrations()} <= {"COMPLETED"}
-        return accepted
-
-    accepted = await eventually(nothing_is_under_way)
-
-    for request in accepted.values():
-        assert (request.prompt, request.unchecked_answer, request.calls) == (None, None, {}), "raw text stayed"
-        assert (request.answer is None) == (request.problem is not None)
-
-    outcomes = {(event["EventId"], event["Outcome"]) for event in await kit.events()}
-    assert sorted(outcomes) == sorted((request.id, request.outcome) for request in accepted.values())
-
-    cap, ledger = await kit.cap(), await kit.reservations()
-    settled = [each for attempts in ledger.values() for each in attempts if each.state == "settled"]
-    assert {each.state for attempts in ledger.values() for each in attempts} <= {"settled", "released"}
-    assert cap["reserved_micro"] == 0
-    assert cap["spent_micro"] == sum(each.actual_micro or 0 for each in settled)
-    assert await kit.model_calls() <= len(settled), "a call was not paid for"
-    return {id_: request for id_, request in accepted.items() if id_ not in before}
-
-
-async def attempts_of(kit: Kit, request_id: str) -> list[Reservation]:
-    return (await kit.reservations()).get(request_id, [])
-
-
-async def new_request(kit: Kit, before: Collection[str]) -> str:
-    """The id of the one request that was accepted since ``before``, as soon as there is one."""
-
-    async def found() -> str:
-        return once((await kit.requests()).keys() - set(before))
-
-    return await eventually(found)
-
-
-async def counted(kit: Kit, standin: str, operation: str, at_least: int) -> None:
-    """Waits until a stand-in was asked for an operation so often."""
-
-    async def enough() -> None:
-        assert (await kit.stack.control(standin).counts()).get(operation, 0) >= at_least
-
-    await eventually(enough)
-
-
-def in_order(answers: Collection[Answer], accepted: Collection[str]) -> bool:
-    """Everybody who asked has the answer to their own request."""
-    ids = [answer.body.get("request_id") for answer in answers if answer.status == 200 and answer.body["answer"]]
-    return len(ids) == len(answers) and sorted(map(str, ids)) == sorted(accepted)
 
 
 async def ask_until_dead(kit: Kit, victim: Process, at: Process | None = None) -> list[Answer]:
@@ -206,7 +141,7 @@ async def test_when_an_instance_dies_during_its_model_call_then_that_is_charged_
     accepted = await ended_once(kit, before)
     assert in_order([await asked], accepted)
     assert await kit.model_calls() == calls + 2
-    abandoned, made = await attempts_of(kit, once(accepted))
+    abandoned, made = await kit.attempts(once(accepted))
     assert (abandoned.state, abandoned.actual_micro) == ("settled", abandoned.amount_micro)
     assert made.state == "settled"
     assert made.actual_micro is not None
@@ -262,7 +197,7 @@ async def test_when_a_request_was_stored_and_never_queued_then_the_sweep_ends_it
     assert {id_: request.outcome for id_, request in accepted.items()} == {request_id: "abandoned"}
     looked_up = await kit.look_up(request_id)
     assert (looked_up.status, looked_up.body["type"]) == (503, "/problems/abandoned")
-    assert await attempts_of(kit, request_id) == []
+    assert await kit.attempts(request_id) == []
     assert await kit.model_calls() == calls
 
 
@@ -300,7 +235,7 @@ async def test_when_a_request_is_queued_again_then_nothing_changes(kit: Kit) -> 
     assert (await durable.counts())["start"] == started + 2
     assert once(await ended_once(kit, before)) == request_id
     assert await kit.look_up(request_id) == answer
-    assert len(await attempts_of(kit, request_id)) == 1
+    assert len(await kit.attempts(request_id)) == 1
     assert await kit.model_calls() == calls
 
 
@@ -312,7 +247,7 @@ async def test_when_a_finished_orchestration_is_replaced_then_nothing_changes(ki
     await kit.orchestrate(request_id)
     assert once(await ended_once(kit, before)) == request_id
     assert await kit.look_up(request_id) == answer
-    assert len(await attempts_of(kit, request_id)) == 1
+    assert len(await kit.attempts(request_id)) == 1
     assert (await kit.model_calls(), len(await kit.events())) == (calls, uploaded)
 
 
@@ -326,7 +261,7 @@ async def test_when_an_orchestration_is_replaced_during_the_model_call_then_that
     answer = await asked
     assert once(await ended_once(kit, before)) == request_id
     assert in_order([answer], [request_id])
-    assert len(await attempts_of(kit, request_id)) == 1
+    assert len(await kit.attempts(request_id)) == 1
     assert await kit.model_calls() == calls + 1
 
 
@@ -376,3 +311,35 @@ async def test_when_the_queue_gave_an_event_up_then_the_timers_send_it_again(kit
 
     await eventually(put_right)
     assert in_order([answer], await ended_once(kit, before))
+
+
+@pytest.mark.claim("A5", "C1")
+@pytest.mark.parametrize(
+    ("standin", "operation", "kind"),
+    [
+        ("cosmos", "create requests", "drop"),
+        ("cosmos", "batch budgets", "drop"),
+        ("cosmos", "patch budgets", "drop"),
+        ("cosmos", "patch requests", "drop"),
+        ("servicebus", "send requests", "drop"),
+        ("servicebus", "send audit", "drop"),
+        ("servicebus", "send replies", "drop"),
+        ("servicebus", "complete requests", "drop"),
+        ("servicebus", "complete audit", "lock-lost"),
+        ("durable", "start", "status"),
+        ("durable", "complete-activity", "status"),
+        ("durable", "complete-turn", "status"),
+        ("loganalytics", UPLOAD, "drop"),
+    ],
+)
+async def test_when_a_connection_breaks_then_the_request_is_answered_once(
+    kit: Kit, standin: str, operation: str, kind: str
+) -> None:
+    """After the service did what it was asked for, for most: the caller repeats it."""
+    before, calls = await kit.requests(), await kit.model_calls()
+    await kit.stack.control(standin).faults([{"operation": operation, "kind": kind, "times": 1}])
+    answer = await kit.ask()
+    accepted = await ended_once(kit, before)
+    assert in_order([answer], accepted)
+    assert len(await kit.attempts(once(accepted))) == 1
+    assert await kit.model_calls() == calls + 1
