@@ -147,6 +147,7 @@ async def _response(services: Platform, request: Request) -> func.HttpResponse:
 
 def _answer(request: Request) -> dict[str, Any]:
     assert request.model is not None
+    assert request.cost is not None
     return {
         "request_id": request.id,
         "assistant": {"id": request.assistant, "version": request.assistant_version},
@@ -156,5 +157,5 @@ def _answer(request: Request) -> dict[str, Any]:
         "guardrails": {name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
         "model": {"endpoint": request.model.endpoint, "name": request.model.model, "region": request.model.region},
         "usage": {"input_tokens": request.model.input_tokens, "output_tokens": request.model.output_tokens},
-        "cost": {"micro_units": request.model.cost_micro, "currency": request.model.currency},
+        "cost": request.cost.model_dump(),
     }

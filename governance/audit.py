@@ -3,7 +3,8 @@
 An event is written as *pending* in the same Cosmos operation as the change that it tells of (an outbox: in the
 document itself, or beside it in the same logical partition). Then a message that names the document goes to the
 ``audit`` queue, ``write_audit`` uploads the event and marks it *written*. The sweep sends again what stays pending.
-Uploading is at least once: an event is identified by ``EventId``, and a reader takes one row of each.
+Uploading is at least once: an event is identified by ``EventId``, and a reader takes one row of each, the one with the
+highest ``Revision``.
 """
 
 import hashlib
@@ -31,6 +32,8 @@ class AuditEvent(BaseModel):
     EventTime: Timestamp
     """When it happened."""
     EventId: str
+    Revision: int = 1
+    """Should an event have more than one row, the highest revision is what holds."""
     EventType: str
     """``request``, or what an administrator did: ``switch.set``."""
     Outcome: str
@@ -106,7 +109,7 @@ class Reference(BaseModel):
 
 def pending(event: AuditEvent) -> dict[str, Any]:
     """The ``audit`` property of a document that tells of a change."""
-    return {"status": "pending", "revision": 1, "event": event.model_dump(mode="json")}
+    return {"status": "pending", "revision": event.Revision, "event": event.model_dump(mode="json")}
 
 
 def outbox_document(event: AuditEvent) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Reservation(BaseModel):
     v: int = 1
     kind: Literal["reservation"] = "reservation"
     state: Literal["reserved", "calling", "settled", "released"] = "reserved"
+    currency: str
     amount_micro: int
     actual_micro: int | None = None
     assistant: str
@@ -184,6 +185,26 @@ async def _close(
     except BatchRefused as refused:
         if (refused.index, refused.status) != (0, 412):
             raise
+
+
+class Cost(BaseModel):
+    """What a request cost, whatever became of it."""
+
+    micro_units: int
+    currency: str
+    """Of the contract; empty if no model was to be called."""
+
+
+async def cost_of(budgets: Items, team: str, request_id: str) -> Cost:
+    """The sum of a request's attempts; one whose outcome is not known yet counts in full, as it may be charged so."""
+    query = "SELECT * FROM c WHERE c.kind = 'reservation' AND STARTSWITH(c.id, @attempts)"
+    cost = Cost(micro_units=0, currency="")
+    async for document in budgets.query(query, {"@attempts": f"{request_id}:"}, partition=team):
+        attempt = Reservation.model_validate(document)
+        cost.currency = attempt.currency
+        if attempt.state in ("calling", "settled"):
+            cost.micro_units += attempt.amount_micro if attempt.actual_micro is None else attempt.actual_micro
+    return cost
 
 
 async def settle_expired(budgets: Items, now: datetime) -> int:

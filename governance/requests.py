@@ -20,11 +20,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from governance.audit import AuditEvent, cut, pending
+from governance.caps import Cost
 from governance.problems import Problem
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import ConditionFailed, Document, ItemExists, Items
 
 type State = Literal["queued", "running", "recorded", "released", "withheld"]
+
+
+NOTHING = Cost(micro_units=0, currency="")
 
 
 class RequestOver(Exception):
@@ -55,8 +59,6 @@ class ModelUse(BaseModel):
     residency: str
     input_tokens: int | None
     output_tokens: int | None
-    cost_micro: int
-    currency: str
 
 
 class Request(BaseModel):
@@ -78,6 +80,7 @@ class Request(BaseModel):
     unchecked_answer: str | None = None
     answer: str | None = None
     model: ModelUse | None = None
+    cost: Cost | None = None
     outcome: str | None = None
     problem: Problem | None = None
     audit: dict[str, Any] | None = None
@@ -121,7 +124,7 @@ async def refuse(requests: Items, request: Request, problem: Problem, ttl_second
             "outcome": outcome_of(problem),
             "problem": problem,
             "ended_at": ended_at,
-            "audit": pending(audit_event(request, problem, ended_at)),
+            "audit": pending(audit_event(request, problem, NOTHING, ended_at)),
         }
     )
     with suppress(ItemExists):
@@ -156,7 +159,7 @@ def outcome_of(problem: Problem | None) -> str:
     return "answered" if problem is None else problem.kind.outcome
 
 
-def audit_event(request: Request, problem: Problem | None, ended_at: datetime) -> AuditEvent:
+def audit_event(request: Request, problem: Problem | None, cost: Cost, ended_at: datetime) -> AuditEvent:
     """The request's one audit event; its id is the request's."""
     prompt, answer = request.checked_prompt, None if problem else request.answer
     prompt_cut = cut(prompt) if prompt is not None else ("", None, "")
@@ -194,12 +197,12 @@ def audit_event(request: Request, problem: Problem | None, ended_at: datetime) -
         Residency=used.residency if used else "",
         InputTokens=used.input_tokens if used else None,
         OutputTokens=used.output_tokens if used else None,
-        CostMicro=used.cost_micro if used else 0,
-        Currency=used.currency if used else "",
+        CostMicro=cost.micro_units,
+        Currency=cost.currency,
     )
 
 
-async def record(requests: Items, request: Request, problem: Problem | None, ttl_seconds: int) -> None:
+async def record(requests: Items, request: Request, problem: Problem | None, cost: Cost, ttl_seconds: int) -> None:
     """queued | running -> recorded: the outcome and the pending audit event, in one operation.
 
     Whatever raw text is still there goes in the same operation. Raises :class:`services.documents.ConditionFailed` if
@@ -212,7 +215,8 @@ async def record(requests: Items, request: Request, problem: Problem | None, ttl
         put("/state", "recorded"),
         put("/outcome", outcome_of(problem)),
         put("/ended_at", utc_text(ended_at)),
-        put("/audit", pending(audit_event(request, problem, ended_at))),
+        put("/cost", cost.model_dump()),
+        put("/audit", pending(audit_event(request, problem, cost, ended_at))),
         put("/ttl", ttl_seconds),
         put("/calls", {}),
     ]
@@ -251,6 +255,7 @@ async def withhold(requests: Items, request: Request) -> bool:
         put("/audit/event/Outcome", outcome_of(problem)),
         put("/audit/event/Reason", problem.type),
         put("/audit/revision", request.audit["revision"] + 1),
+        put("/audit/event/Revision", request.audit["revision"] + 1),
     ]
     if request.answer is not None:
         operations.append({"op": "remove", "path": "/answer"})

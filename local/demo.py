@@ -135,7 +135,7 @@ class Scene:
         expect(E_MAIL not in str(row) and PHONE not in str(row), "the trail holds no raw text")
 
     async def _audit_row(self, request_id: str) -> dict[str, Any]:
-        query = f"AuditEvents_CL | where RequestId == '{request_id}' | summarize arg_max(TimeGenerated, *) by EventId"
+        query = f"AuditEvents_CL | where RequestId == '{request_id}' | summarize arg_max(Revision, *) by EventId"
         deadline = time.monotonic() + AUDIT_LIMIT_SECONDS
         while time.monotonic() < deadline:
             rows = await query_logs(self._stack, query)

@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import azure.durable_functions as df
 
-from governance import requests
+from governance import caps, requests
 from governance.audit import Reference, announce
 from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
@@ -202,8 +202,6 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
         residency=endpoint.residency,
         input_tokens=governed.completion.input_tokens,
         output_tokens=governed.completion.output_tokens,
-        cost_micro=governed.cost_micro,
-        currency=governed.currency,
     )
     changes = [
         put("/model", used.model_dump()),
@@ -240,7 +238,9 @@ async def record(job: Job) -> Step:
             return OVER
         if not request.over:
             problem = await _how_it_ended(services, request, job.get("failed"))
-            await requests.record(services.store.requests, request, problem, services.settings.request_ttl_seconds)
+            cost = await caps.cost_of(services.store.budgets, request.team, request.id)
+            ttl = services.settings.request_ttl_seconds
+            await requests.record(services.store.requests, request, problem, cost, ttl)
         reference = Reference(container="requests", partition=request.id, id=request.id)
         await announce(services.bus, reference, request.id)
     except Exception as error:

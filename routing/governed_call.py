@@ -132,6 +132,7 @@ async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: i
     wanted = caps.Reservation(
         id=caps.reservation_id(call.request_id, call.purpose, attempt),
         team=call.team,
+        currency=price.currency,
         amount_micro=price.cost_micro(most_tokens(call.messages), call.max_output_tokens),
         assistant=call.assistant,
         person=call.person,

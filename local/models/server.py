@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -67,8 +68,8 @@ class Models:
         app = web.Application()
         app.add_routes(
             [
-                web.post("/v1/chat/completions", lambda request: self._call(request, _OPENAI)),
-                web.post("/v1/messages", lambda request: self._call(request, _ANTHROPIC)),
+                web.post("/v1/chat/completions", partial(self._call, api=_OPENAI)),
+                web.post("/v1/messages", partial(self._call, api=_ANTHROPIC)),
                 web.get("/v1/models", self._models),
                 web.route("*", "/{path:.*}", self._not_served),
             ]

@@ -1,0 +1,420 @@
+"""The one way to a model, against Cosmos DB and scripted models: what must hold before, during and after the call."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from governance import caps, requests
+from governance.caps import CAP_ID, CapMissing, CapReached, Reservation
+from governance.requests import KeptResults, Person, Request
+from governance.switches import PLATFORM, SWITCH_ID, Stopped, SwitchWatcher, assistant_scope
+from local.control import ControlClient
+from local.models.server import Models
+from local.standin import Control, Fault, serving
+from local.tls import Certificates
+from routing.endpoints import Endpoint, Price, PriceUnknown, ResidencyRefused
+from routing.governed_call import CallUnderWay, Governed, Governor, ModelCall, ModelFailed, governed_call
+from services.clock import utc_now, uuid7
+from services.documents import Store, StoreUnavailable
+from tests.stack.cosmos_kit import certificates as certificates
+from tests.stack.store_kit import Account, account
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LIMIT = 1_000_000
+PRICE = Price(currency="EUR", input_micro=1_000_000, output_micro=2_000_000)
+"""A micro-unit for a token in, two for a token out."""
+QUESTION = "What makes a good offer?"
+AT_MOST = len(QUESTION) + 16 + 2 * 100
+"""What is reserved for it: its bytes, the template around it, and the longest answer."""
+USED = {"prompt_tokens": 10, "completion_tokens": 5}
+COST = 20
+
+
+@dataclass
+class Model:
+    """A scripted model: what it was asked, what goes wrong."""
+
+    control: Control
+    url: str
+
+    @property
+    def calls(self) -> int:
+        return self.control.counts["chat"]
+
+    def fault(self, **fault: Any) -> None:
+        self.control.faults.append(Fault.model_validate({"operation": "chat", **fault}))
+
+
+@asynccontextmanager
+async def model(**line: Any) -> AsyncIterator[Model]:
+    control = Control()
+    models = Models(control, model="scripted", latency=0, real=None)
+    script = [{"match": None, "answer": "A discount.", "usage": USED, **line}]
+    async with serving(models.app(), shutdown_timeout=0.1) as url, serving(control.app()) as control_url:
+        await ControlClient(control_url).call("PUT", "/control/script", json=script)
+        yield Model(control, f"{url}/v1")
+
+
+@dataclass
+class World:
+    """One team, one assistant and one model of their own; the account is shared."""
+
+    account: Account
+    store: Store
+    governor: Governor
+    model: Model
+    call: ModelCall
+
+    @property
+    def results(self) -> KeptResults:
+        return KeptResults(self.store.requests, self.call.request_id)
+
+    async def ask(self, **other: Any) -> Governed:
+        """Make the call, or another one."""
+        return await governed_call(self.governor, replace(self.call, **other), self.results)
+
+    async def cap(self) -> tuple[int, int]:
+        """What is spent and what is reserved."""
+        document = await self.store.budgets.read(CAP_ID, self.call.team)
+        assert document is not None
+        return document["spent_micro"], document["reserved_micro"]
+
+    async def reservations(self) -> list[Reservation]:
+        query = "SELECT * FROM c WHERE c.kind = 'reservation'"
+        found = [each async for each in self.store.budgets.query(query, partition=self.call.team)]
+        return sorted(map(Reservation.model_validate, found), key=lambda each: each.id)
+
+    async def states(self) -> list[str]:
+        return [each.state for each in await self.reservations()]
+
+    async def switch(self, *, stopped: bool = True, scope: str = "") -> None:
+        """Write it, without the wait that makes it a promise."""
+        scope = scope or assistant_scope(self.call.assistant)
+        await self.store.control.upsert({"id": SWITCH_ID, "scope": scope, "stopped": stopped, "reason": "a drill"})
+
+    async def when(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():
+                await asyncio.sleep(0.005)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cosmos(certificates: Certificates) -> AsyncIterator[tuple[Account, Store]]:
+    async with account(certificates) as strong:
+        yield strong, await strong.store()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(cosmos: tuple[Account, Store]) -> AsyncIterator[World]:
+    strong, store = cosmos
+    async with model() as scripted:
+        call = ModelCall(
+            request_id=uuid7(),
+            purpose="answer",
+            team=uuid7(),
+            person="alice",
+            assistant=uuid7(),
+            residency="any",
+            endpoint=endpoint(scripted.url),
+            messages=[{"role": "user", "content": QUESTION}],
+            temperature=0,
+            max_output_tokens=100,
+        )
+        await open_cap(store, call.team)
+        await accept(store, call)
+        yield World(
+            strong, store, Governor(store.control, store.budgets, SwitchWatcher(store.control), 5), scripted, call
+        )
+        strong.control.faults.clear()
+        strong.control.counts.clear()
+
+
+def endpoint(url: str, **other: Any) -> Endpoint:
+    known = {"region": "here", "residency": "own", "contract": "none", "provider": "openai-compatible"}
+    return Endpoint.model_validate(
+        {"id": "own", "base_url": url, "model": "scripted", "price": PRICE, **known, **other}
+    )
+
+
+async def open_cap(store: Store, team: str, limit: int = LIMIT) -> None:
+    cap = {"id": CAP_ID, "team": team, "limit_micro": limit, "spent_micro": 0, "reserved_micro": 0}
+    await store.budgets.create(cap)
+
+
+async def accept(store: Store, call: ModelCall) -> None:
+    request = Request(
+        id=call.request_id,
+        state="queued",
+        created_at=utc_now(),
+        person=Person(oid=call.person, tenant_id="tenant", groups=[]),
+        team=call.team,
+        assistant=call.assistant,
+        assistant_version=1,
+        trace_parent="00-11111111111111111111111111111111-2222222222222222-01",
+    )
+    await requests.accept(store.requests, request)
+
+
+# -- what it costs
+
+
+async def test_when_a_call_is_made_then_it_is_settled_at_what_was_reported(world: World) -> None:
+    governed = await world.ask()
+    assert (governed.completion.text, governed.cost_micro, governed.currency) == ("A discount.", COST, "EUR")
+    (reservation,) = await world.reservations()
+    assert (reservation.state, reservation.amount_micro, reservation.actual_micro) == ("settled", AT_MOST, COST)
+    assert (reservation.input_tokens, reservation.output_tokens) == (10, 5)
+    assert (reservation.assistant, reservation.person) == (world.call.assistant, "alice")
+    assert await world.cap() == (COST, 0)
+
+
+@pytest.mark.claim("C3")
+async def test_when_usage_is_not_reported_then_what_was_reserved_is_charged(world: World) -> None:
+    async with model(usage=None) as silent:
+        governed = await world.ask(endpoint=endpoint(silent.url))
+    assert (governed.cost_micro, await world.cap()) == (AT_MOST, (AT_MOST, 0))
+
+
+@pytest.mark.claim("C3")
+async def test_when_the_price_is_not_known_then_nothing_is_reserved_or_called(world: World) -> None:
+    with pytest.raises(PriceUnknown):
+        await world.ask(endpoint=endpoint(world.model.url, price=None))
+    assert (await world.reservations(), world.model.calls) == ([], 0)
+
+
+@pytest.mark.claim("M6")
+@pytest.mark.parametrize("residency", ["own", "external"])
+async def test_when_it_must_be_answered_in_azure_then_no_other_endpoint_is_reached(
+    world: World, residency: str
+) -> None:
+    with pytest.raises(ResidencyRefused):
+        await world.ask(endpoint=endpoint(world.model.url, residency=residency), residency="azure")
+    assert (await world.reservations(), world.model.calls) == ([], 0)
+    await world.ask(endpoint=endpoint(world.model.url, residency="azure"), residency="azure")
+
+
+@pytest.mark.claim("C1")
+async def test_when_the_cap_does_not_cover_it_then_no_model_is_called(world: World) -> None:
+    await world.store.budgets.patch(
+        CAP_ID, world.call.team, [{"op": "set", "path": "/limit_micro", "value": AT_MOST - 1}]
+    )
+    with pytest.raises(CapReached):
+        await world.ask()
+    with pytest.raises(CapMissing):
+        await world.ask(team=uuid7())
+    assert (await world.cap(), world.model.calls) == ((0, 0), 0)
+
+
+@pytest.mark.claim("C1")
+async def test_when_it_cannot_be_reserved_then_no_model_is_called(world: World) -> None:
+    world.account.fault("batch budgets")
+    with pytest.raises(StoreUnavailable):
+        await world.ask()
+    assert world.model.calls == 0
+
+
+# -- the switches
+
+
+@pytest.mark.claim("K1", "K2")
+@pytest.mark.parametrize("scope", ["", PLATFORM])
+async def test_when_a_switch_is_on_then_nothing_is_reserved_or_called(world: World, scope: str) -> None:
+    await world.switch(scope=scope)
+    try:
+        with pytest.raises(Stopped) as stop:
+            await world.ask()
+    finally:
+        await world.switch(scope=scope, stopped=False)
+    assert stop.value.reason == "a drill"
+    assert (await world.reservations(), world.model.calls) == ([], 0)
+    await world.ask()
+
+
+@pytest.mark.claim("K3")
+async def test_when_the_switches_cannot_be_read_then_nothing_is_reserved_or_called(world: World) -> None:
+    world.account.fault("read control")
+    with pytest.raises(StoreUnavailable):
+        await world.ask()
+    assert (await world.reservations(), world.model.calls) == ([], 0)
+
+
+@pytest.mark.claim("K3")
+async def test_when_a_switch_goes_on_between_its_reading_and_the_call_then_the_call_is_not_made(world: World) -> None:
+    """The reading is too old by then, so there is another."""
+    world.account.fault("patch budgets", kind="delay", seconds=0.5)
+    asking = asyncio.create_task(world.ask())
+    await world.when(lambda: world.account.control.counts["patch budgets"])
+    await world.switch()
+    with pytest.raises(Stopped):
+        await asking
+    assert (await world.states(), await world.cap(), world.model.calls) == (["released"], (0, 0), 0)
+
+
+@pytest.mark.claim("K3")
+async def test_when_a_switch_goes_on_during_the_call_then_it_is_cancelled_and_charged_in_full(world: World) -> None:
+    world.model.fault(kind="delay", seconds=4)
+    asking = asyncio.create_task(world.ask())
+    await world.when(lambda: world.model.calls)
+    await world.switch()
+    async with asyncio.timeout(2):
+        with pytest.raises(Stopped):
+            await asking
+    await world.when(lambda: world.model.control.counts["chat:cancelled"])
+    assert (await world.states(), await world.cap(), world.model.calls) == (["settled"], (AT_MOST, 0), 1)
+
+
+@pytest.mark.claim("K3")
+async def test_when_another_assistant_is_stopped_during_the_call_then_it_goes_on(world: World) -> None:
+    world.model.fault(kind="delay", seconds=1.2)
+    asking = asyncio.create_task(world.ask())
+    await world.when(lambda: world.model.calls)
+    await world.switch(scope=assistant_scope("another"))
+    assert (await asking).completion.text == "A discount."
+
+
+@pytest.mark.claim("K3")
+async def test_when_a_switch_goes_on_after_the_call_then_its_answer_is_not_handed_on(world: World) -> None:
+    world.account.fault("patch requests", kind="delay", seconds=0.2)  # keeping the result
+    asking = asyncio.create_task(world.ask())
+    await world.when(lambda: world.account.control.counts["patch requests"])
+    await world.switch()
+    with pytest.raises(Stopped):
+        await asking
+    assert (await world.states(), await world.cap(), world.model.calls) == (["settled"], (COST, 0), 1)
+
+
+@pytest.mark.claim("K3")
+async def test_when_the_switches_cannot_be_read_during_the_call_then_the_gate_after_it_refuses(world: World) -> None:
+    world.model.fault(kind="delay", seconds=0.8)
+    asking = asyncio.create_task(world.ask())
+    await world.when(lambda: world.model.calls)
+    world.account.fault("read control")
+    with pytest.raises(StoreUnavailable):
+        await asking
+    assert await world.cap() == (COST, 0)
+
+
+# -- again
+
+
+@pytest.mark.claim("C1")
+async def test_when_it_is_settled_and_runs_again_then_the_kept_result_comes_without_a_call(world: World) -> None:
+    first = await world.ask()
+    assert await world.ask() == first
+    assert (await world.states(), await world.cap(), world.model.calls) == (["settled"], (COST, 0), 1)
+
+
+@pytest.mark.claim("C1")
+async def test_when_two_workers_make_one_call_then_one_does_and_the_other_is_told_until_when(world: World) -> None:
+    world.model.fault(kind="delay", seconds=0.5)
+    first = asyncio.create_task(world.ask())
+    await world.when(lambda: world.model.calls)
+    with pytest.raises(CallUnderWay) as under_way:
+        await world.ask()
+    (reservation,) = await world.reservations()
+    assert under_way.value.until == reservation.deadline
+    assert utc_now() < reservation.deadline <= utc_now() + timedelta(seconds=10)
+    await first
+    assert (world.model.calls, await world.cap()) == (1, (COST, 0))
+
+
+async def abandoned(world: World, deadline: timedelta) -> Reservation:
+    """The reservation of a worker that died during its call."""
+    now = utc_now()
+    reservation = Reservation(
+        id=caps.reservation_id(world.call.request_id, "answer", 1),
+        team=world.call.team,
+        amount_micro=AT_MOST,
+        assistant=world.call.assistant,
+        person="alice",
+        endpoint="own",
+        model="scripted",
+        created_at=now,
+        deadline=now + caps.RESERVED_FOR,
+    )
+    await caps.reserve(world.store.budgets, reservation)
+    assert await caps.begin(world.store.budgets, reservation, now + deadline)
+    return reservation
+
+
+@pytest.mark.claim("C1")
+async def test_when_a_worker_died_during_its_call_then_that_is_charged_in_full_and_made_anew(world: World) -> None:
+    await abandoned(world, timedelta(seconds=-1))
+    assert (await world.ask()).cost_micro == COST
+    charged = [(each.state, each.actual_micro) for each in await world.reservations()]
+    assert charged == [("settled", AT_MOST), ("settled", COST)]
+    assert (world.model.calls, await world.cap()) == (1, (AT_MOST + COST, 0))
+
+
+async def test_when_a_worker_may_still_be_calling_then_it_is_left_alone(world: World) -> None:
+    reservation = await abandoned(world, timedelta(seconds=30))
+    with pytest.raises(CallUnderWay):
+        await world.ask()
+    assert (world.model.calls, await world.cap()) == (0, (0, reservation.amount_micro))
+
+
+async def test_when_a_worker_died_with_its_result_kept_then_that_is_settled_and_no_call_made(world: World) -> None:
+    reservation = await abandoned(world, timedelta(seconds=30))
+    completion = {"text": "Kept.", "model": "m", "finish_reason": "stop", "input_tokens": 4, "output_tokens": 3}
+    await world.results.keep(reservation.id, completion)
+    governed = await world.ask()
+    assert (governed.completion.text, governed.cost_micro) == ("Kept.", 10)
+    assert (world.model.calls, await world.cap()) == (0, (10, 0))
+
+
+# -- models that fail
+
+
+async def test_when_the_provider_refuses_the_call_then_it_is_not_repeated_and_not_charged(world: World) -> None:
+    world.model.fault(kind="status", status=400)
+    with pytest.raises(ModelFailed, match="status 400"):
+        await world.ask()
+    assert (await world.states(), await world.cap(), world.model.calls) == (["released"], (0, 0), 1)
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_when_the_provider_fails_once_then_the_call_is_repeated(world: World, status: int) -> None:
+    world.model.fault(kind="status", status=status, times=1)
+    assert (await world.ask()).cost_micro == COST
+    assert (await world.states(), await world.cap(), world.model.calls) == (["released", "settled"], (COST, 0), 2)
+
+
+async def failing(world: World, url: str, timeout_seconds: float) -> tuple[list[str], tuple[int, int]]:
+    """What is left of a call of a team of its own to a model that doesn't answer."""
+    call = replace(world.call, request_id=uuid7(), team=uuid7(), endpoint=endpoint(url))
+    other = replace(world, call=call, governor=replace(world.governor, model_timeout_seconds=timeout_seconds))
+    await open_cap(world.store, call.team)
+    await accept(world.store, call)
+    with pytest.raises(ModelFailed):
+        await other.ask()
+    return await other.states(), await other.cap()
+
+
+@pytest.mark.claim("C1")
+async def test_when_the_model_never_answers_then_what_may_have_been_used_is_charged_and_nothing_else(
+    world: World,
+) -> None:
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        async with model() as unwell, model() as slow, model() as hanging_up:
+            unwell.fault(kind="status", status=503)
+            slow.fault(kind="delay", seconds=30)
+            hanging_up.fault(kind="drop")
+            refused, timed_out, dropped, unreachable = await asyncio.gather(
+                failing(world, unwell.url, 5),
+                failing(world, slow.url, 0.2),
+                failing(world, hanging_up.url, 5),
+                failing(world, closed, 5),
+            )
+            assert [each.calls for each in (unwell, slow, hanging_up)] == [3, 3, 3]
+    assert refused == unreachable == (["released"] * 3, (0, 0))
+    assert timed_out == dropped == (["settled"] * 3, (3 * AT_MOST, 0))
