@@ -1,6 +1,6 @@
 """The way in: one text, one policy, one verdict. Whatever goes wrong is an error, never a pass.
 
-Importing this module is cheap; Presidio and its model are loaded at the first check of a process, or by `warm_up`.
+Importing this module is cheap; Presidio and its model are loaded at the first check of a process.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from guardrails.acceptable_use import violations
 from guardrails.analysis_thread import analyse
 from guardrails.errors import GuardrailFailed, GuardrailTimeout
 from guardrails.pii import Detector, presidio_detector, redacted
-from guardrails.policy import DEFAULT_PII, Policy
+from guardrails.policy import Policy
 from guardrails.verdict import Verdict
 
 TIME_LIMIT = 30.0
@@ -45,8 +45,3 @@ async def check(
     except Exception as error:
         # Not `from error`: its message may quote the text.
         raise GuardrailFailed(f"the guardrails failed: {type(error).__name__}") from None
-
-
-async def warm_up() -> None:
-    """Loads the engine, so that the first check need not. Raises GuardrailFailed as that check would."""
-    await check("Warm-up.", Policy(id="warm-up", version=1, pii=DEFAULT_PII))

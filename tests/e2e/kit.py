@@ -214,7 +214,8 @@ async def ended_once(kit: Kit, before: Collection[str] = ()) -> dict[str, Reques
         assert (request.prompt, request.unchecked_answer, request.calls) == (None, None, {}), "raw text stayed"
         assert (request.answer is None) == (request.problem is not None)
 
-    outcomes = {(event["EventId"], event["Outcome"]) for event in await kit.events()}
+    events = await kit.events()
+    outcomes = {(event["EventId"], event["Outcome"]) for event in events}
     assert sorted(outcomes) == sorted((request.id, request.outcome) for request in accepted.values())
 
     cap, ledger = await kit.cap(), await kit.reservations()
@@ -223,6 +224,9 @@ async def ended_once(kit: Kit, before: Collection[str] = ()) -> dict[str, Reques
     assert cap["reserved_micro"] == 0
     assert cap["spent_micro"] == sum(each.actual_micro or 0 for each in settled)
     assert await kit.model_calls() <= len(settled), "a call was not paid for"
+    for event in events:
+        paid = sum(each.actual_micro or 0 for each in ledger.get(event["EventId"], []))
+        assert event["CostMicro"] == paid, "the trail tells another cost than the ledger"
     return {id_: request for id_, request in accepted.items() if id_ not in before}
 
 

@@ -43,6 +43,7 @@ def wanted(team: str, amount: int, request: str = "request", attempt: int = 1) -
     return Reservation(
         id=caps.reservation_id(request, "answer", attempt),
         team=team,
+        currency="EUR",
         amount_micro=amount,
         assistant="helper",
         person="alice",

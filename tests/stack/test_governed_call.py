@@ -332,6 +332,7 @@ async def abandoned(world: World, deadline: timedelta) -> Reservation:
     reservation = Reservation(
         id=caps.reservation_id(world.call.request_id, "answer", 1),
         team=world.call.team,
+        currency="EUR",
         amount_micro=AT_MOST,
         assistant=world.call.assistant,
         person="alice",

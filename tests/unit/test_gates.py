@@ -1,0 +1,160 @@
+"""No way round the gates: of all the app's functions, only ``infer`` can come to call a model, and it only through
+``governed_call``; and every HTTP function checks who calls.
+
+What a function can come to call is taken from its code: every function or method of the product whose name occurs in
+it, and so on from there. That is more than it does call, so nothing that it calls is missed, but for a name that is put
+together at run time.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+import function_app
+
+PRODUCT = ("api", "pipeline", "guardrails", "routing", "governance", "services")
+OURS = {
+    *("ingest", "get_request", "start", "answer_request"),
+    *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
+    *("write_audit", "rollup_costs", "reset_caps", "sweep", "reconcile_audit", "list_assistants", "put_switch"),
+}
+DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
+"""What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
+
+
+def modules() -> Iterator[ModuleType]:
+    for package in PRODUCT:
+        for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+            yield importlib.import_module(found.name)
+
+
+def functions_in(module: ModuleType) -> Iterator[FunctionType]:
+    """Those that are defined there, methods and properties included, and what decorators made of them."""
+    for thing in vars(module).values():
+        if inspect.isclass(thing) and thing.__module__ == module.__name__:
+            for member in vars(thing).values():
+                function = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+                if inspect.isfunction(function):
+                    yield function
+        elif inspect.isfunction(thing) and thing.__module__ == module.__name__:
+            yield thing
+
+
+def names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)
+
+
+class Calls:
+    """Who can come to call what."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, set[FunctionType]] = defaultdict(set)
+        for module in modules():
+            for function in functions_in(module):
+                self._named[function.__name__].add(function)
+                if function.__name__ in ("__init__", "__post_init__", "__call__"):
+                    self._named[function.__qualname__.partition(".")[0]].add(function)
+
+    def reachable(self, function: Callable[..., Any]) -> set[str]:
+        """By their full names."""
+        reached: set[FunctionType] = set()
+        waiting: list[Any] = [function]
+        while waiting:
+            each = waiting.pop()
+            if not inspect.isfunction(each) or each in reached:
+                continue
+            reached.add(each)
+            waiting += self._wrapped_by(each)
+            if each.__module__.partition(".")[0] in (*PRODUCT, __name__.partition(".")[0]):
+                waiting += [called for name in names_in(each.__code__) for called in self._named.get(name, ())]
+        return {f"{each.__module__}.{each.__qualname__}" for each in reached}
+
+    def _wrapped_by(self, function: FunctionType) -> Iterator[Any]:
+        yield getattr(function, "__wrapped__", None)
+        yield getattr(function, "orchestrator_function", None)
+        for cell in function.__closure__ or ():
+            yield cell.cell_contents
+
+
+@pytest.fixture(scope="module")
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture(scope="module")
+def functions() -> dict[str, Any]:
+    """The app's functions, by name. (The library hands them out once a process.)"""
+    return {str(function.get_function_name()): function for function in function_app.app.get_functions()}
+
+
+def reaching(calls: Calls, functions: dict[str, Any], target: str) -> set[str]:
+    return {name for name, each in functions.items() if target in calls.reachable(each.get_user_function())}
+
+
+def test_when_the_app_is_loaded_then_these_are_its_functions(functions: dict[str, Any]) -> None:
+    assert functions.keys() == OURS | DURABLES_OWN
+
+
+@pytest.mark.claim("K3", "C1")
+def test_when_functions_are_followed_then_only_infer_comes_to_a_model_and_through_governed_call(
+    calls: Calls, functions: dict[str, Any]
+) -> None:
+    assert reaching(calls, functions, "routing.governed_call.governed_call") == {"infer"}
+    assert reaching(calls, functions, "routing.providers.complete") == {"infer"}
+
+
+@pytest.mark.claim("I1")
+def test_when_functions_are_followed_then_every_http_function_checks_who_calls(
+    calls: Calls, functions: dict[str, Any]
+) -> None:
+    http = {name for name, each in functions.items() if each.get_trigger().get_binding_name() == "httpTrigger"}
+    assert http == {"ingest", "get_request", "list_assistants", "put_switch"}
+    assert http <= reaching(calls, functions, "governance.identity.TokenChecker.check")
+
+
+def test_when_the_governed_call_is_followed_then_every_gate_is_there(calls: Calls) -> None:
+    from routing.governed_call import governed_call
+
+    gates = calls.reachable(governed_call)
+    assert gates >= {
+        "governance.switches.check_switches",
+        "governance.switches.require_fresh",
+        "governance.switches.SwitchWatcher.watching",
+        "governance.caps.reserve",
+        "governance.caps.settle",
+        "routing.endpoints.require_residency",
+        "routing.endpoints.price_of",
+        "routing.providers.complete",
+    }
+
+
+# A route that goes round the gate, in ways that must be seen.
+
+
+async def straight() -> None:
+    from routing import providers
+
+    await providers.complete(None, [], temperature=0, max_output_tokens=1, timeout_seconds=1)  # type: ignore[arg-type]
+
+
+def in_disguise() -> Callable[..., Any]:
+    hidden = straight
+
+    async def innocent() -> None:
+        await hidden()
+
+    return innocent
+
+
+@pytest.mark.parametrize("route", [straight, in_disguise()])
+def test_when_a_function_goes_round_the_gate_then_it_is_seen(calls: Calls, route: Callable[..., Any]) -> None:
+    assert "routing.providers.complete" in calls.reachable(route)
