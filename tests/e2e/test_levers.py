@@ -65,6 +65,7 @@ async def test_when_a_switch_is_pulled_then_a_model_call_in_flight_is_cancelled_
     assert (cap["spent_micro"], cap["reserved_micro"]) == (spent + reservation.amount_micro, 0)
     event = await asking.audited(problem["request_id"])
     assert (event["Outcome"], event["Reason"], event["Answer"]) == ("stopped", "stopped", "")
+    assert event["CostMicro"] == reservation.amount_micro
 
 
 @pytest.mark.claim("K3")

@@ -1,7 +1,11 @@
 """What goes down, and what a person who asks meanwhile is told. Nothing is let through, and no record is lost."""
 
+from pathlib import Path
+
 import pytest
 
+from local.process import StartFailed
+from local.stack import Stack
 from tests.e2e.asking import Asking
 from tests.e2e.kit import eventually, once
 
@@ -58,18 +62,6 @@ async def test_when_the_switches_cannot_be_read_just_before_the_call_then_it_is_
     assert (event["Outcome"], event["Reason"]) == ("failed", "not-available")
 
 
-@pytest.mark.claim("C1")
-async def test_when_the_cap_cannot_be_reserved_then_no_model_is_called(impatient: Asking) -> None:
-    async with (
-        impatient.no_model_call(),
-        impatient.going_wrong("cosmos", {"operation": "batch budgets", "kind": "status"}),
-    ):
-        reply = await impatient.ended((await impatient.ask(OFFER)).body["request_id"])
-    problem = reply.is_problem(503, "not-available")
-    assert problem["request_id"] not in await impatient.kit.reservations()
-    assert (await impatient.audited(problem["request_id"]))["Outcome"] == "failed"
-
-
 @pytest.mark.claim("A5")
 async def test_when_the_audit_queue_takes_nothing_then_the_answer_is_withheld_and_the_trail_says_so(
     impatient: Asking,
@@ -116,3 +108,11 @@ async def test_when_the_queue_of_requests_takes_nothing_then_503_and_the_sweep_e
     await eventually(given_up)
     assert (await impatient.audited(orphan))["Outcome"] == "abandoned"
     (await impatient.status(orphan)).is_problem(503, "abandoned")
+
+
+@pytest.mark.claim("K3")
+async def test_when_the_account_is_weaker_than_strong_then_the_app_does_not_start(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, options={"cosmos": ["--consistency", "Session"]})
+    with pytest.raises(StartFailed, match="ConsistencyTooWeak"):
+        async with stack:
+            pass
