@@ -38,7 +38,7 @@ class Question(BaseModel):
     @field_validator("prompt")
     @classmethod
     def _says_something(cls, prompt: str) -> str:
-        if not prompt.strip():
+        if not any(character.isprintable() and not character.isspace() for character in prompt):
             raise ValueError("blank")
         return prompt
 
@@ -147,7 +147,6 @@ async def _response(services: Platform, request: Request) -> func.HttpResponse:
 
 def _answer(request: Request) -> dict[str, Any]:
     assert request.model is not None
-    assert request.cost is not None
     return {
         "request_id": request.id,
         "assistant": {"id": request.assistant, "version": request.assistant_version},
@@ -157,5 +156,5 @@ def _answer(request: Request) -> dict[str, Any]:
         "guardrails": {name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
         "model": {"endpoint": request.model.endpoint, "name": request.model.model, "region": request.model.region},
         "usage": {"input_tokens": request.model.input_tokens, "output_tokens": request.model.output_tokens},
-        "cost": request.cost.model_dump(),
+        "cost": {"micro_units": request.cost_micro, "currency": request.model.currency},
     }

@@ -53,7 +53,10 @@ class Reservation(BaseModel):
     assistant: str
     person: str
     endpoint: str
+    provider: str
     model: str
+    region: str
+    residency: str
     input_tokens: int | None = None
     output_tokens: int | None = None
     created_at: Timestamp
@@ -65,6 +68,13 @@ class Reservation(BaseModel):
 
     def expired(self, now: datetime) -> bool:
         return now >= self.deadline
+
+    @property
+    def charged_micro(self) -> int:
+        """What it cost; in full if nobody knows (yet), as it may be charged so."""
+        if self.state in ("reserved", "released"):
+            return 0
+        return self.amount_micro if self.actual_micro is None else self.actual_micro
 
 
 def reservation_id(request_id: str, purpose: str, attempt: int) -> str:
@@ -187,24 +197,13 @@ async def _close(
             raise
 
 
-class Cost(BaseModel):
-    """What a request cost, whatever became of it."""
-
-    micro_units: int
-    currency: str
-    """Of the contract; empty if no model was to be called."""
-
-
-async def cost_of(budgets: Items, team: str, request_id: str) -> Cost:
-    """The sum of a request's attempts; one whose outcome is not known yet counts in full, as it may be charged so."""
+async def attempts_of(budgets: Items, team: str, request_id: str) -> list[Reservation]:
+    """Every attempt at a model call that a request made, whatever became of it."""
     query = "SELECT * FROM c WHERE c.kind = 'reservation' AND STARTSWITH(c.id, @attempts)"
-    cost = Cost(micro_units=0, currency="")
-    async for document in budgets.query(query, {"@attempts": f"{request_id}:"}, partition=team):
-        attempt = Reservation.model_validate(document)
-        cost.currency = attempt.currency
-        if attempt.state in ("calling", "settled"):
-            cost.micro_units += attempt.amount_micro if attempt.actual_micro is None else attempt.actual_micro
-    return cost
+    return [
+        Reservation.model_validate(document)
+        async for document in budgets.query(query, {"@attempts": f"{request_id}:"}, partition=team)
+    ]
 
 
 async def settle_expired(budgets: Items, now: datetime) -> int:

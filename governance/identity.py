@@ -5,6 +5,8 @@ Microsoft identity platform, "Access tokens": https://learn.microsoft.com/entra/
 """
 
 import asyncio
+import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,8 @@ from governance.problems import Problem, ProblemError
 ALGORITHMS = ["RS256"]
 LEEWAY_SECONDS = 60
 TIMEOUT_SECONDS = 5
+KEYS_KEPT_SECONDS = 3600
+"""How long a key that the authority has withdrawn may still be trusted."""
 
 
 class TokenRefused(ProblemError):
@@ -68,7 +72,7 @@ _WORDS: dict[type[jwt.PyJWTError], str] = {
 class TokenChecker:
     """Checks tokens of one authority, for one audience and tenant.
 
-    The signing keys are kept, and read again when a token names one that is not among them.
+    The signing keys are kept for an hour, and read again when a token names one that is not among them.
     """
 
     authority: str
@@ -77,6 +81,7 @@ class TokenChecker:
 
     def __post_init__(self) -> None:
         self._keys: dict[str, jwt.PyJWK] = {}
+        self._read_at = -math.inf
         self._issuer = ""
         self._reading = asyncio.Lock()
 
@@ -113,10 +118,10 @@ class TokenChecker:
         return Caller(oid=claims["oid"], tenant_id=claims["tid"], groups=frozenset(groups))
 
     async def _key(self, kid: str) -> jwt.PyJWK:
-        if kid not in self._keys:
-            async with self._reading:
-                if kid not in self._keys:
-                    await self._read_keys()
+        async with self._reading:
+            age = time.monotonic() - self._read_at
+            if kid not in self._keys or age > KEYS_KEPT_SECONDS:
+                await self._read_keys()
         if kid not in self._keys:
             raise TokenRefused("the token is signed with an unknown key")
         return self._keys[kid]
@@ -133,3 +138,4 @@ class TokenChecker:
             raise KeysUnavailable(type(error).__name__) from None
         self._issuer = metadata["issuer"]
         self._keys = {key.key_id: key for key in keys if key.key_id}
+        self._read_at = time.monotonic()

@@ -20,15 +20,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from governance.audit import AuditEvent, cut, pending
-from governance.caps import Cost
+from governance.caps import Reservation
 from governance.problems import Problem
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import ConditionFailed, Document, ItemExists, Items
 
 type State = Literal["queued", "running", "recorded", "released", "withheld"]
-
-
-NOTHING = Cost(micro_units=0, currency="")
 
 
 class RequestOver(Exception):
@@ -53,10 +50,10 @@ class ModelUse(BaseModel):
     """Which endpoint served a request, and what it took."""
 
     endpoint: str
-    provider: str
     model: str
+    """As the provider names it."""
     region: str
-    residency: str
+    currency: str
     input_tokens: int | None
     output_tokens: int | None
 
@@ -80,7 +77,8 @@ class Request(BaseModel):
     unchecked_answer: str | None = None
     answer: str | None = None
     model: ModelUse | None = None
-    cost: Cost | None = None
+    cost_micro: int = 0
+    """Of all attempts, in micro-units of the model's currency."""
     outcome: str | None = None
     problem: Problem | None = None
     audit: dict[str, Any] | None = None
@@ -124,7 +122,7 @@ async def refuse(requests: Items, request: Request, problem: Problem, ttl_second
             "outcome": outcome_of(problem),
             "problem": problem,
             "ended_at": ended_at,
-            "audit": pending(audit_event(request, problem, NOTHING, ended_at)),
+            "audit": pending(audit_event(request, problem, [], ended_at)),
         }
     )
     with suppress(ItemExists):
@@ -159,12 +157,17 @@ def outcome_of(problem: Problem | None) -> str:
     return "answered" if problem is None else problem.kind.outcome
 
 
-def audit_event(request: Request, problem: Problem | None, cost: Cost, ended_at: datetime) -> AuditEvent:
-    """The request's one audit event; its id is the request's."""
+def audit_event(
+    request: Request, problem: Problem | None, attempts: list[Reservation], ended_at: datetime
+) -> AuditEvent:
+    """The request's one audit event; its id is the request's.
+
+    Which model was called, and what it cost, is what the ledger says, so that calls which brought no answer are told.
+    """
     prompt, answer = request.checked_prompt, None if problem else request.answer
     prompt_cut = cut(prompt) if prompt is not None else ("", None, "")
     answer_cut = cut(answer) if answer is not None else ("", None, "")
-    used = request.model
+    used, called = request.model, attempts[-1] if attempts else None
     return AuditEvent(
         TimeGenerated=ended_at,
         EventTime=ended_at,
@@ -190,19 +193,21 @@ def audit_event(request: Request, problem: Problem | None, cost: Cost, ended_at:
             for name, stage in request.stages.items()
         },
         Sources=request.sources,
-        Endpoint=used.endpoint if used else "",
-        Provider=used.provider if used else "",
-        Model=used.model if used else "",
-        Region=used.region if used else "",
-        Residency=used.residency if used else "",
+        Endpoint=called.endpoint if called else "",
+        Provider=called.provider if called else "",
+        Model=called.model if called else "",
+        Region=called.region if called else "",
+        Residency=called.residency if called else "",
         InputTokens=used.input_tokens if used else None,
         OutputTokens=used.output_tokens if used else None,
-        CostMicro=cost.micro_units,
-        Currency=cost.currency,
+        CostMicro=sum(attempt.charged_micro for attempt in attempts),
+        Currency=called.currency if called else "",
     )
 
 
-async def record(requests: Items, request: Request, problem: Problem | None, cost: Cost, ttl_seconds: int) -> None:
+async def record(
+    requests: Items, request: Request, problem: Problem | None, attempts: list[Reservation], ttl_seconds: int
+) -> None:
     """queued | running -> recorded: the outcome and the pending audit event, in one operation.
 
     Whatever raw text is still there goes in the same operation. Raises :class:`services.documents.ConditionFailed` if
@@ -215,8 +220,8 @@ async def record(requests: Items, request: Request, problem: Problem | None, cos
         put("/state", "recorded"),
         put("/outcome", outcome_of(problem)),
         put("/ended_at", utc_text(ended_at)),
-        put("/cost", cost.model_dump()),
-        put("/audit", pending(audit_event(request, problem, cost, ended_at))),
+        put("/cost_micro", sum(attempt.charged_micro for attempt in attempts)),
+        put("/audit", pending(audit_event(request, problem, attempts, ended_at))),
         put("/ttl", ttl_seconds),
         put("/calls", {}),
     ]

@@ -22,8 +22,8 @@ async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem:
     async for document in store.requests.query(query, {"@state": state, "@before": utc_text(before)}):
         request = Request.model_validate(document)
         try:
-            cost = await caps.cost_of(store.budgets, request.team, request.id)
-            await requests.record(store.requests, request, problem, cost, ttl_seconds)
+            attempts = await caps.attempts_of(store.budgets, request.team, request.id)
+            await requests.record(store.requests, request, problem, attempts, ttl_seconds)
         except ConditionFailed:
             continue  # it went on, or ended
         await announce_again(bus, Reference(container="requests", partition=request.id, id=request.id))

@@ -18,7 +18,7 @@ CHECKS = RetryPolicy(
     first_retry_interval=timedelta(milliseconds=500), max_number_of_attempts=4, backoff_coefficient=2.0
 )
 RECORDING = RetryPolicy(
-    first_retry_interval=timedelta(milliseconds=500), max_number_of_attempts=6, backoff_coefficient=2.0
+    first_retry_interval=timedelta(milliseconds=500), max_number_of_attempts=5, backoff_coefficient=2.0
 )
 
 STAGES = ("check_prompt", "ground", "infer", "check_answer")

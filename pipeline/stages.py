@@ -18,6 +18,7 @@ from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
 from governance.switches import Stopped, check_switches
 from guardrails.check import Checked, check
+from guardrails.errors import GuardrailTimeout
 from guardrails.policy import Policy
 from guardrails.verdict import Action, Verdict
 from pipeline.worker import governor
@@ -61,6 +62,9 @@ OVER: Step = {"next": "over"}
 
 MOST_FINDINGS = 50
 """Of one text, kept with the request and in the trail: some 7 KB, where a column holds 64."""
+
+
+TOO_SLOW = Problem(type="not-available", detail="The text could not be checked in time; nothing was let through.")
 
 
 class StageFailed(Exception):
@@ -109,6 +113,10 @@ def stage(work: Work) -> Callable[[Job], Awaitable[Step]]:
                 return await work(services, request, utc_now())
             except ProblemError as error:
                 await requests.save_problem(services.store.requests, request, error.problem())
+                return REFUSE
+            except GuardrailTimeout:
+                # The same text would take as long again, and hold up the others.
+                await requests.save_problem(services.store.requests, request, TOO_SLOW)
                 return REFUSE
         except RequestOver:
             return OVER
@@ -196,10 +204,9 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     governed = await governed_call(governor(services), call, KeptResults(services.store.requests, request.id))
     used = ModelUse(
         endpoint=endpoint.id,
-        provider=endpoint.provider,
         model=governed.completion.model,
         region=endpoint.region,
-        residency=endpoint.residency,
+        currency=governed.currency,
         input_tokens=governed.completion.input_tokens,
         output_tokens=governed.completion.output_tokens,
     )
@@ -238,9 +245,9 @@ async def record(job: Job) -> Step:
             return OVER
         if not request.over:
             problem = await _how_it_ended(services, request, job.get("failed"))
-            cost = await caps.cost_of(services.store.budgets, request.team, request.id)
+            attempts = await caps.attempts_of(services.store.budgets, request.team, request.id)
             ttl = services.settings.request_ttl_seconds
-            await requests.record(services.store.requests, request, problem, cost, ttl)
+            await requests.record(services.store.requests, request, problem, attempts, ttl)
         reference = Reference(container="requests", partition=request.id, id=request.id)
         await announce(services.bus, reference, request.id)
     except Exception as error:

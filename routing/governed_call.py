@@ -119,7 +119,8 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
             failure = str(error)
             if not error.worth_repeating:
                 break
-            await asyncio.sleep(PAUSE_SECONDS * attempt)
+            if attempt < MAX_ATTEMPTS:
+                await asyncio.sleep(PAUSE_SECONDS * attempt)
             continue
         if governed is not None:
             await check_switches(governor.control, call.assistant)
@@ -137,7 +138,10 @@ async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: i
         assistant=call.assistant,
         person=call.person,
         endpoint=call.endpoint.id,
+        provider=call.endpoint.provider,
         model=call.endpoint.model,
+        region=call.endpoint.region,
+        residency=call.endpoint.residency,
         created_at=now,
         deadline=now + caps.RESERVED_FOR,
     )

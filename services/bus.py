@@ -23,6 +23,8 @@ AUDIT = "audit"
 REPLIES = "replies"
 
 SEND_TIMEOUT_SECONDS = 20.0
+SDK_RETRIES = 1
+"""Enough for a link that the broker closed while it idled; whoever sends has the rest of the retries."""
 REPLY_TTL = timedelta(minutes=5)
 _REOPEN_SECONDS = 1.0
 _OPEN_SECONDS = 3.0
@@ -35,9 +37,9 @@ class BusUnavailable(Exception):
 def bus_client(connection: str | None, namespace: str | None, credential: AsyncTokenCredential) -> ServiceBusClient:
     """By connection string if there is one, else by identity: the two forms of a Functions connection setting."""
     if connection:
-        return ServiceBusClient.from_connection_string(connection, retry_total=2)
+        return ServiceBusClient.from_connection_string(connection, retry_total=SDK_RETRIES)
     assert namespace
-    return ServiceBusClient(namespace, credential, retry_total=2)
+    return ServiceBusClient(namespace, credential, retry_total=SDK_RETRIES)
 
 
 class Bus:

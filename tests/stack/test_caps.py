@@ -48,7 +48,10 @@ def wanted(team: str, amount: int, request: str = "request", attempt: int = 1) -
         assistant="helper",
         person="alice",
         endpoint="own-model",
+        provider="openai-compatible",
         model="scripted",
+        region="here",
+        residency="own",
         created_at=now,
         deadline=now + caps.RESERVED_FOR,
     )

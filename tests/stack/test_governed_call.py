@@ -337,7 +337,10 @@ async def abandoned(world: World, deadline: timedelta) -> Reservation:
         assistant=world.call.assistant,
         person="alice",
         endpoint="own",
+        provider="openai-compatible",
         model="scripted",
+        region="here",
+        residency="own",
         created_at=now,
         deadline=now + caps.RESERVED_FOR,
     )

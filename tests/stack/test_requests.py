@@ -4,7 +4,7 @@ import pytest
 
 from governance import requests
 from governance.problems import Problem
-from governance.requests import NOTHING, Person, Request, Stage, put
+from governance.requests import Person, Request, Stage, put
 from services.clock import utc_now, uuid7
 from services.documents import ConditionFailed, Items
 from tests.stack.cosmos_kit import Standin
@@ -71,8 +71,8 @@ async def test_when_a_request_changed_since_it_was_loaded_then_it_is_not_recorde
     before = await loaded(stored, request)
     await ran(stored, request, "infer", put("/unchecked_answer", "raw"))
     with pytest.raises(ConditionFailed):
-        await requests.record(stored, before, GIVEN_UP, NOTHING, TTL)
-    await requests.record(stored, await loaded(stored, request), GIVEN_UP, NOTHING, TTL)
+        await requests.record(stored, before, GIVEN_UP, [], TTL)
+    await requests.record(stored, await loaded(stored, request), GIVEN_UP, [], TTL)
     after = await loaded(stored, request)
     assert (after.state, after.unchecked_answer, after.outcome) == ("recorded", None, "abandoned")
 
@@ -81,13 +81,13 @@ async def test_when_a_queued_request_starts_while_the_sweep_looks_at_it_then_it_
     request = await accepted(stored)
     await prompt_checked(stored, request)
     with pytest.raises(ConditionFailed):
-        await requests.record(stored, request, GIVEN_UP, NOTHING, TTL)
+        await requests.record(stored, request, GIVEN_UP, [], TTL)
     assert (await loaded(stored, request)).state == "running"
 
 
 async def test_when_a_request_is_recorded_twice_then_the_first_outcome_stays(stored: Items) -> None:
     request = await accepted(stored)
-    await requests.record(stored, request, GIVEN_UP, NOTHING, TTL)
+    await requests.record(stored, request, GIVEN_UP, [], TTL)
     with pytest.raises(ConditionFailed):
-        await requests.record(stored, request, Problem(type="not-available", detail="Something else."), NOTHING, TTL)
+        await requests.record(stored, request, Problem(type="not-available", detail="Something else."), [], TTL)
     assert (await loaded(stored, request)).outcome == "abandoned"
