@@ -3,11 +3,12 @@
 #   make demo    one governed request, end to end, explained    MODEL=scripted: without the real model
 #   make up      the stack stays up until Ctrl-C                INSTANCES=2 MODEL=real
 #   make test    lint, types, contracts, all tests
+#   make bench   what one request costs: messages, events, operations, request units, time
 #   make claims  which promises of docs/claims.md are kept, and by which tests
 #   make lint    lint, types, contracts
 #   make clean   remove what these made
 
-.PHONY: demo up test claims lint clean bootstrap
+.PHONY: demo up test bench claims lint clean bootstrap
 python := .venv/bin/python
 
 demo: bootstrap
@@ -18,6 +19,9 @@ up: bootstrap
 
 test: bootstrap
 	@scripts/check all
+
+bench: bootstrap
+	@$(python) -m bench.request_cost
 
 claims: bootstrap
 	@$(python) -m scripts.claims

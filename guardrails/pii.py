@@ -49,25 +49,25 @@ async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, 
     while True:
         shields = placeholders(reading.text, removed)
         to_remove: list[Span] = []
-        for start, end in windows(reading.text):
-            window = reading.text[start:end]
-            for detection in await analyse(_detections, window, categories, policy.pii_threshold, detector):
-                for part in _telling_parts(reading.text, start + detection.start, start + detection.end, shields):
-                    found.append(_finding(detection, reading.source(*part), policy))
-                    if detection.category in removed:
-                        to_remove.append(Span(*part, detection.category, detection.confidence))
+        for detection in await _detections(reading.text, categories, policy.pii_threshold, detector):
+            for part in _telling_parts(reading.text, detection.start, detection.end, shields):
+                found.append(_finding(detection, reading.source(*part), policy))
+                if detection.category in removed:
+                    to_remove.append(Span(*part, detection.category, detection.confidence))
         if not to_remove:
             return reading.text, _widest(found)
         reading = redact(reading, to_remove)
 
 
-def _detections(text: str, categories: frozenset[str], threshold: float, detector: Detector) -> list[Detection]:
+async def _detections(text: str, categories: frozenset[str], threshold: float, detector: Detector) -> list[Detection]:
     """What is detected in any reading of the text, at its place in the text itself."""
     found = []
-    for reading in readings(text):
-        for detection in detector(reading.text, categories, threshold):
-            start, end = reading.source(detection.start, detection.end)
-            found.append(detection._replace(start=start, end=end))
+    for reading in await analyse(readings, text):
+        for window_start, window_end in windows(reading.text):
+            window = reading.text[window_start:window_end]
+            for detection in await analyse(detector, window, categories, threshold):
+                start, end = reading.source(window_start + detection.start, window_start + detection.end)
+                found.append(detection._replace(start=start, end=end))
     return found
 
 

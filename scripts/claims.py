@@ -1,7 +1,8 @@
 """``python -m scripts.claims``: which of the promises in docs/claims.md are kept, and by which tests.
 
-Runs the tests that are marked with a claim and prints a line a claim. Kept: there are such tests and all of them
-passed; a test that was skipped, or expected to fail, has proved nothing. Exit code 0, unless the tests can't be run.
+Runs the tests that are marked with a claim and prints a line a claim. Kept: there are such tests, all of them passed,
+and the list does not say that a part is missing; a test that was skipped, or expected to fail, has proved nothing. Exit
+code 0, unless the tests can't be run.
 """
 
 import re
@@ -25,8 +26,21 @@ class Outcome(IntEnum):
     FAILED = 2
 
 
+IN_PART = "## Proved in part"
+"""The heading of the list's last table: what the tests of a claim do not prove yet."""
+
+
 def read_claims(text: str) -> dict[str, str]:
     """The promises by their ids, in the list's order."""
+    return _rows(text.partition(IN_PART)[0])
+
+
+def read_missing(text: str) -> dict[str, str]:
+    """What is missing of the claims that are proved in part, by their ids."""
+    return _rows(text.partition(IN_PART)[2])
+
+
+def _rows(text: str) -> dict[str, str]:
     return dict(re.findall(r"^\| ([A-Z]\d+) \| (.+) \|$", text, re.MULTILINE))
 
 
@@ -60,13 +74,17 @@ class Recorder:
         self.outcomes[name] = max(outcome, self.outcomes.get(name, Outcome.PASSED))
 
 
-def lines(promises: Iterable[str], claims: dict[str, list[str]], outcomes: dict[str, Outcome]) -> list[str]:
-    """A line a promise: its id, ``kept`` or ``open``, its tests, and of those that did not pass how they ended."""
+def lines(
+    promises: Iterable[str], missing: dict[str, str], claims: dict[str, list[str]], outcomes: dict[str, Outcome]
+) -> list[str]:
+    """A line a promise: its id, ``kept`` or ``open``, its tests, how those ended that did not pass, what is missing."""
     result = []
     for promise in promises:
         tests = [test for test, proved in claims.items() if promise in proved]
-        kept = bool(tests) and all(outcomes.get(test) is Outcome.PASSED for test in tests)
+        kept = bool(tests) and promise not in missing and all(outcomes.get(test) is Outcome.PASSED for test in tests)
         described = [f"{test}{_remark(outcomes.get(test))}" for test in tests]
+        if promise in missing:
+            described.append(f"missing: {missing[promise]}")
         result.append(f"{promise:<3} {'kept' if kept else 'open'}  {', '.join(described)}".rstrip())
     return result
 
@@ -82,7 +100,8 @@ def _name(nodeid: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """``arguments`` go to pytest: which tests to look at, for one."""
-    promises = read_claims(LIST.read_text())
+    listed = LIST.read_text()
+    promises = read_claims(listed)
     recorder = Recorder()
     print("Running the tests that prove a claim ...", file=sys.stderr, flush=True)
     with redirect_stdout(StringIO()) as said:
@@ -90,7 +109,7 @@ def main(arguments: list[str]) -> int:
     if recorder.broken or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         print("The tests could not be run:", said.getvalue(), file=sys.stderr)
         return 1
-    shown = lines(promises, recorder.claims, recorder.outcomes)
+    shown = lines(promises, read_missing(listed), recorder.claims, recorder.outcomes)
     print("\n".join(shown))
     print(f"{sum(line[4:8] == 'kept' for line in shown)} of {len(shown)} claims are kept")
     return 0
