@@ -24,7 +24,7 @@ WARM_UP = 3
 QUESTION = "Our customer jane.doe@contoso.com asks what makes a good sales offer. What should I tell them?"
 LIMIT_SECONDS = 60.0
 
-TIMERS = ("query requests", "query control", "query budgets")
+TIMERS = ("query requests", "query control")
 """Cosmos operations of the timers alone."""
 CONNECTING = ("account", "database", "container ", "pkranges ")
 """Cosmos operations of a client that makes itself known, a few an hour."""
