@@ -164,6 +164,10 @@ class Stack:
                 for person in self.directory.people
             },
             "logs": str(self.logs),
+            "certificate_authority": str(self.certificate_authority),
+            "settings": {
+                name: value for name, value in self._app_environment().items() if name not in self._environment
+            },
         }
 
     def write_json(self, path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
-from local.stack import Stack
 from scripts.claims import LIST, claims_of, read_claims
+
+if TYPE_CHECKING:
+    from local.stack import Stack
 
 E2E = Path(__file__).parent / "e2e"
 
@@ -24,10 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["Stack"]:
     """The whole stack with the scripted model, for all the tests of tests/e2e.
 
     A test that changes faults, switches, caps or processes puts them back, or starts a stack of its own.
     """
+    from local.stack import Stack  # here: a run of unit tests alone is spared the SDKs
+
     async with Stack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
