@@ -1,7 +1,7 @@
 # What this project does on one machine. Each command makes .venv ready first; all they need is Python 3.13 or newer.
 #
 #   make demo    one governed request, end to end, explained    MODEL=scripted: without the real model
-#   make up      the stack stays up until Ctrl-C                INSTANCES=2 MODEL=real
+#   make up      the stack stays up until Ctrl-C                INSTANCES=2 MODEL=scripted
 #   make test    lint, types, contracts, all tests
 #   make bench   what one request costs: messages, events, operations, request units, time
 #   make claims  which promises of docs/claims.md are kept, and by which tests
@@ -15,7 +15,7 @@ demo: bootstrap
 	@$(python) -m local.demo --model $(or $(MODEL),real)
 
 up: bootstrap
-	@exec $(python) -m local.up --model $(or $(MODEL),scripted) --instances $(or $(INSTANCES),1)
+	@exec $(python) -m local.up --model $(or $(MODEL),real) --instances $(or $(INSTANCES),1)
 
 test: bootstrap
 	@scripts/check all

@@ -14,9 +14,7 @@ from services.documents import StoreError
 
 log = logging.getLogger(__name__)
 
-NOT_AVAILABLE = Problem(
-    type="not-available", detail="A service that this needs does not answer; nothing was let through."
-)
+NOT_AVAILABLE = Problem(type="not-available", detail="A service that this needs does not answer.")
 
 type Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
@@ -38,7 +36,7 @@ class WrongContentType(ProblemError):
 
 
 class TooLarge(ProblemError):
-    """The prompt is longer than the limit."""
+    """The text is longer than the limit."""
 
     type = "too-large"
 
@@ -47,7 +45,7 @@ class TooLarge(ProblemError):
         self._limit = limit
 
     def problem(self) -> Problem:
-        return Problem(type=self.type, detail=f"A prompt may have at most {self._limit:,} characters.")
+        return Problem(type=self.type, detail=f"The text may have at most {self._limit:,} characters.")
 
 
 class RequestUnknown(ProblemError):

@@ -1,7 +1,9 @@
 """``POST /api/assistants/{assistant_id}/requests``: ask; ``GET /api/requests/{request_id}``: what became of it."""
 
 import asyncio
+import logging
 import secrets
+from contextlib import suppress
 from typing import Any
 
 import azure.durable_functions as df
@@ -10,17 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.body import read_body
 from api.caller import caller_of
-from api.problems import RequestUnknown, TooLarge, answering_problems, json_response, problem_response
+from api.problems import NOT_AVAILABLE, RequestUnknown, TooLarge, answering_problems, json_response, problem_response
 from governance import requests
 from governance.access import team_of
 from governance.audit import Reference, announce
 from governance.identity import Caller
 from governance.requests import Person, Request
-from governance.switches import Stopped, check_switches
+from governance.switches import Stopped, check_switches, require_running
 from routing.assistants import Assistant, find_assistant
-from services.bus import REQUESTS
+from services.bus import REQUESTS, BusUnavailable
 from services.clock import utc_now, uuid7
+from services.documents import StoreError
 from services.platform import Platform, platform
+
+log = logging.getLogger(__name__)
 
 bp = df.Blueprint()
 
@@ -63,7 +68,12 @@ async def ingest(req: func.HttpRequest) -> func.HttpResponse:
         reference = Reference(container="requests", partition=request.id, id=request.id)
         await announce(services.bus, reference, request.id)
         return problem_response(stop.problem(), request.id)
-    return await _response(services, await _ask(services, request))
+    try:
+        return await _response(services, await _ask(services, request))
+    except (StoreError, BusUnavailable) as error:
+        # It may have been accepted: whoever asked can look it up.
+        log.warning("request %s: %s: %s", request.id, type(error).__name__, error)
+        return problem_response(NOT_AVAILABLE, request.id)
 
 
 @bp.route("requests/{request_id}", methods=["GET"])
@@ -116,8 +126,9 @@ async def _ask(services: Platform, request: Request) -> Request:
         try:
             async with asyncio.timeout(services.settings.answer_wait_seconds):
                 while not (await asyncio.wait({reply}, timeout=POLL_SECONDS))[0]:
-                    if (current := await _load(services, request.id)).answerable:
-                        return current
+                    with suppress(StoreError):
+                        if (current := await _load(services, request.id)).answerable:
+                            return current
         except TimeoutError:
             pass
     return await _load(services, request.id)
@@ -139,7 +150,7 @@ async def _response(services: Platform, request: Request) -> func.HttpResponse:
         return problem_response(request.problem, request.id)
     try:
         # Once more: what was recorded before a stop does not leave after it.
-        await check_switches(services.store.control, request.assistant)
+        await require_running(services.store.control, request.assistant)
     except Stopped as stop:
         return problem_response(stop.problem(), request.id)
     return json_response(_answer(request))

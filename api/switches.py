@@ -1,5 +1,7 @@
 """``PUT /api/switches/{scope}``: stop the platform or one assistant, or let it go again."""
 
+import logging
+
 import azure.durable_functions as df
 import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,12 +10,13 @@ from api.body import read_body
 from api.caller import caller_of
 from api.problems import answering_problems, json_response
 from governance.access import Role, require
-from governance.audit import AuditEvent, Reference, announce
-from governance.switches import PLATFORM, SWITCH_ID, assistant_scope, set_switch
+from governance.audit import Reference, announce
+from governance.switches import PLATFORM, assistant_scope, set_switch
 from routing.assistants import AssistantUnknown
-from services.clock import utc_now, uuid7
-from services.documents import Document
+from services.bus import BusUnavailable
 from services.platform import Platform, platform
+
+log = logging.getLogger(__name__)
 
 bp = df.Blueprint()
 
@@ -36,23 +39,14 @@ async def put_switch(req: func.HttpRequest) -> func.HttpResponse:
     await require(services.store.config, caller, Role.IT_OPERATIONS)
     scope = await _known_scope(services, req.route_params["scope"])
     position = read_body(req, Position, REASON_CHARACTERS)
-    now = utc_now()
-    event = AuditEvent(
-        TimeGenerated=now,
-        EventTime=now,
-        EventId=uuid7(),
-        EventType="switch.set",
-        Outcome="done",
-        Reason=position.reason,
-        Actor=caller.oid,
-        Target=scope,
-        Before=_position(await services.store.control.read(SWITCH_ID, scope)),
-        After=position.model_dump(),
+    event_id = await set_switch(
+        services.store.control, scope, stopped=position.stopped, reason=position.reason, actor=caller.oid
     )
-    await set_switch(
-        services.store.control, scope, stopped=position.stopped, reason=position.reason, actor=caller.oid, event=event
-    )
-    await announce(services.bus, Reference(container="control", partition=scope, id=event.EventId), event.EventId)
+    try:
+        await announce(services.bus, Reference(container="control", partition=scope, id=event_id), event_id)
+    except BusUnavailable as error:
+        # The switch is set and its event kept: the sweep announces it.
+        log.warning("switch %s: %s", scope, error)
     return json_response({"scope": scope, **position.model_dump()})
 
 
@@ -63,7 +57,3 @@ async def _known_scope(services: Platform, scope: str) -> str:
     if kind != "assistant" or not assistant_id or await services.store.config.read(assistant_id, "assistant") is None:
         raise AssistantUnknown
     return assistant_scope(assistant_id)
-
-
-def _position(switch: Document | None) -> dict[str, object]:
-    return {} if switch is None else {"stopped": switch["stopped"], "reason": switch["reason"]}

@@ -9,7 +9,7 @@ highest ``Revision``.
 
 import hashlib
 import types
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +18,7 @@ from services.bus import AUDIT, Bus
 from services.clock import Timestamp, uuid7
 from services.documents import Items
 
+ANNOUNCED_FOR = timedelta(minutes=10)
 COLUMN_BYTES = 60_000
 """Of UTF-8, for one text: Log Analytics cuts a column at 64 KB."""
 
@@ -25,7 +26,7 @@ COLUMN_BYTES = 60_000
 class AuditEvent(BaseModel):
     """One row of ``AuditEvents_CL``. Text in it is as the guardrails left it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     TimeGenerated: Timestamp
     """Log Analytics puts its own time here for an event that reaches it more than two days late."""
@@ -123,8 +124,11 @@ async def announce(bus: Bus, reference: Reference, event_id: str) -> None:
 
 
 async def announce_again(bus: Bus, reference: Reference) -> None:
-    """As :func:`announce`, under an id of its own, so that duplicate detection does not swallow it."""
-    await bus.send(AUDIT, reference.model_dump(), message_id=uuid7())
+    """As :func:`announce`, under an id of its own, so that duplicate detection does not swallow it.
+
+    The message is gone when the next one is due many times over: they must not pile up while nobody takes them.
+    """
+    await bus.send(AUDIT, reference.model_dump(), message_id=uuid7(), time_to_live=ANNOUNCED_FOR)
 
 
 async def mark_written(items: Items, reference: Reference, revision: int) -> None:

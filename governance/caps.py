@@ -15,13 +15,15 @@ ledger: they outlive their request, and the daily rollups are made from them. Am
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from governance.problems import ProblemError
 from services.clock import Timestamp, utc_now, utc_text, uuid7
-from services.documents import BatchRefused, ConditionFailed, Items
+from services.documents import BatchRefused, ConditionFailed, ItemMissing, Items
 
 CAP_ID = "cap"
+LEDGER_SECONDS = 180 * 86_400
+"""How long a closed reservation is kept: longer than its request, and than it takes to roll up its day."""
 
 
 class CapReached(ProblemError):
@@ -40,6 +42,8 @@ class CapMissing(ProblemError):
 
 class Reservation(BaseModel):
     """What is set aside for one attempt at one model call."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     id: str
     """``request:purpose:attempt``."""
@@ -154,6 +158,7 @@ async def settle(
         "/input_tokens": input_tokens,
         "/output_tokens": output_tokens,
         "/settled_at": utc_text(utc_now()),
+        "/ttl": LEDGER_SECONDS,
     }
     await _close(budgets, reservation, changes, ("calling",), spent=actual_micro)
 
@@ -165,12 +170,12 @@ async def settle_in_full(budgets: Items, reservation: Reservation) -> None:
 
 async def release(budgets: Items, reservation: Reservation) -> None:
     """reserved | calling -> released: nothing was spent. Does nothing if it was closed before."""
-    await _close(budgets, reservation, {"/state": "released"}, ("reserved", "calling"), spent=0)
+    await _close(budgets, reservation, {"/state": "released", "/ttl": LEDGER_SECONDS}, ("reserved", "calling"), spent=0)
 
 
 async def release_unused(budgets: Items, reservation: Reservation) -> None:
     """reserved -> released. Does nothing if a worker has begun its call since."""
-    await _close(budgets, reservation, {"/state": "released"}, ("reserved",), spent=0)
+    await _close(budgets, reservation, {"/state": "released", "/ttl": LEDGER_SECONDS}, ("reserved",), spent=0)
 
 
 async def _close(
@@ -226,7 +231,7 @@ def period_of(now: datetime) -> str:
 
 
 async def reset(budgets: Items, team: str, now: datetime) -> bool:
-    """A new period begins with nothing spent; what is reserved stays so. False if it had begun already."""
+    """A new period begins with nothing spent; what is reserved stays so. False if it had begun, or there is no cap."""
     period = period_of(now)
     try:
         await budgets.patch(
@@ -235,7 +240,7 @@ async def reset(budgets: Items, team: str, now: datetime) -> bool:
             [{"op": "set", "path": "/spent_micro", "value": 0}, {"op": "set", "path": "/period", "value": period}],
             where=f"from c where c.period < '{period}'",
         )
-    except ConditionFailed:
+    except (ConditionFailed, ItemMissing):
         return False
     return True
 

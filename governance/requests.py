@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from governance.audit import AuditEvent, cut, pending
 from governance.caps import Reservation
@@ -59,6 +59,8 @@ class ModelUse(BaseModel):
 
 
 class Request(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     v: Literal[1] = 1
     id: str
     state: State
@@ -253,24 +255,21 @@ async def withhold(requests: Items, request: Request) -> bool:
     """
     assert request.audit is not None
     problem = Problem(type="not-recorded", detail="The answer is withheld, since its record could not be queued.")
+    told = AuditEvent.model_validate(request.audit["event"])
+    untold = {"Outcome": outcome_of(problem), "Reason": problem.type, "Revision": told.Revision + 1}
+    no_answer = {"Answer": "", "AnswerCharacters": None, "AnswerSha256": ""}
     operations = [
         put("/state", "withheld"),
         put("/outcome", outcome_of(problem)),
         put("/problem", problem.model_dump()),
-        put("/audit/event/Outcome", outcome_of(problem)),
-        put("/audit/event/Reason", problem.type),
-        put("/audit/revision", request.audit["revision"] + 1),
-        put("/audit/event/Revision", request.audit["revision"] + 1),
+        put("/audit", pending(told.model_copy(update={**untold, **no_answer}))),
     ]
     if request.answer is not None:
         operations.append({"op": "remove", "path": "/answer"})
-        operations.append(put("/audit/event/Answer", ""))
+    pending_still = f"c.audit.status = 'pending' and c.audit.revision = {told.Revision}"
     try:
         await requests.patch(
-            request.id,
-            request.id,
-            operations,
-            where="from c where c.state = 'recorded' and c.audit.status = 'pending'",
+            request.id, request.id, operations, where=f"from c where c.state = 'recorded' and {pending_still}"
         )
     except ConditionFailed:
         return False

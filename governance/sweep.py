@@ -1,6 +1,9 @@
 """What the timers put right: requests that were given up, events that did not reach the trail."""
 
+import logging
 from datetime import datetime, timedelta
+
+from pydantic import ValidationError
 
 from governance import caps, requests
 from governance.audit import Reference, announce_again
@@ -8,8 +11,10 @@ from governance.problems import Problem
 from governance.requests import Request
 from services.bus import Bus
 from services.clock import utc_text
-from services.documents import ConditionFailed, Items, Store
+from services.documents import ConditionFailed, ItemMissing, Items, Store
 from services.logs import AuditLog
+
+log = logging.getLogger(__name__)
 
 ABANDONED = Problem(type="abandoned", detail="The request was stored but never started; nothing was sent to a model.")
 STUCK = Problem(type="not-available", detail="The request was started and did not end in time.")
@@ -20,7 +25,11 @@ async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem:
     ended = 0
     query = "SELECT * FROM c WHERE c.state = @state AND c.created_at < @before"
     async for document in store.requests.query(query, {"@state": state, "@before": utc_text(before)}):
-        request = Request.model_validate(document)
+        try:
+            request = Request.model_validate(document)
+        except ValidationError:
+            log.error("request %s: its document can't be read", document.get("id"))
+            continue
         try:
             attempts = await caps.attempts_of(store.budgets, request.team, request.id)
             await requests.record(store.requests, request, problem, attempts, ttl_seconds)
@@ -61,20 +70,27 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     ``until`` leaves out what Log Analytics may still be ingesting (minutes are normal).
     """
     begin, end = utc_text(until - over), utc_text(until)
-    kql = f"AuditEvents_CL | where EventTime between (datetime({begin}) .. datetime({end})) | distinct EventId"
-    there = {row["EventId"] for row in await audit_log.query(kql, over + timedelta(days=1))}
+    kql = (
+        f"AuditEvents_CL | where EventTime between (datetime({begin}) .. datetime({end}))"
+        " | summarize Revision = max(Revision) by EventId"
+    )
+    there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, over + timedelta(days=1))}
     missing = 0
     query = (
-        "SELECT c.id, c.scope FROM c WHERE c.audit.status = 'written'"
+        "SELECT c.id, c.scope, c.audit.revision FROM c WHERE c.audit.status = 'written'"
         " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
     )
     for items in (store.requests, store.control):
         async for document in items.query(query, {"@begin": begin, "@end": end}):
-            if document["id"] not in there:
-                await _make_pending(items, document["id"], document.get("scope") or document["id"])
-                missing += 1
+            if there.get(document["id"], 0) < document["revision"]:
+                missing += await _make_pending(items, document["id"], document.get("scope") or document["id"])
     return missing
 
 
-async def _make_pending(items: Items, item_id: str, partition: str) -> None:
-    await items.patch(item_id, partition, [{"op": "set", "path": "/audit/status", "value": "pending"}])
+async def _make_pending(items: Items, item_id: str, partition: str) -> bool:
+    change = [{"op": "set", "path": "/audit/status", "value": "pending"}]
+    try:
+        await items.patch(item_id, partition, change, where="from c where c.audit.status = 'written'")
+    except (ConditionFailed, ItemMissing):
+        return False  # pending already, or expired
+    return True

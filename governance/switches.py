@@ -14,8 +14,8 @@ from typing import Any
 
 from governance.audit import AuditEvent, outbox_document
 from governance.problems import Problem, ProblemError
-from services.clock import utc_now, utc_text
-from services.documents import Items, StoreError
+from services.clock import utc_now, utc_text, uuid7
+from services.documents import BatchRefused, Items, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ class Stopped(ProblemError):
 
     def __init__(self, scope: str, reason: str) -> None:
         super().__init__(scope)
-        self.scope = scope
         self.reason = reason
 
     def problem(self) -> Problem:
@@ -88,25 +87,51 @@ async def require_fresh(control: Items, assistant_id: str, reading: Reading) -> 
         raise SwitchesTooSlow
 
 
-async def set_switch(control: Items, scope: str, *, stopped: bool, reason: str, actor: str, event: AuditEvent) -> None:
-    """Write a switch and its pending audit event in one batch; acknowledge one second later.
+async def require_running(control: Items, assistant_id: str) -> None:
+    """The gate behind which an answer leaves: nothing is stopped, by a reading that is young enough.
+
+    Raises what :func:`require_fresh` raises.
+    """
+    await require_fresh(control, assistant_id, await check_switches(control, assistant_id))
+
+
+async def set_switch(control: Items, scope: str, *, stopped: bool, reason: str, actor: str) -> str:
+    """Write a switch and its pending audit event in one batch; acknowledge one second later. Returns the event's id.
 
     The wait is what makes the acknowledgement a promise: no model call that relied on an older reading can start
     after it, since such a reading is stale by then (:data:`FRESH_SECONDS`).
     """
-    switch = {
-        "id": SWITCH_ID,
-        "scope": scope,
-        "v": 1,
-        "stopped": stopped,
-        "reason": reason,
-        "by": actor,
-        "at": utc_text(utc_now()),
-    }
-    outbox = {**outbox_document(event), "scope": scope}
-    # Upserts, since the SDK repeats a batch whose answer was lost; the event's id is new.
-    await control.batch(scope, [("upsert", (switch,)), ("upsert", (outbox,))])
-    await asyncio.sleep(ACKNOWLEDGE_AFTER_SECONDS)
+    event_id = uuid7()
+    while True:
+        before, now = await control.read(SWITCH_ID, scope), utc_now()
+        position = {"stopped": stopped, "reason": reason}
+        switch = {"id": SWITCH_ID, "scope": scope, "v": 1, **position, "by": actor, "at": utc_text(now)}
+        event = AuditEvent(
+            TimeGenerated=now,
+            EventTime=now,
+            EventId=event_id,
+            EventType="switch.set",
+            Outcome="done",
+            Reason=reason,
+            Actor=actor,
+            Target=scope,
+            Before={} if before is None else {name: before[name] for name in position},
+            After=position,
+        )
+        if before is None:
+            write: tuple[Any, ...] = ("create", (switch,))
+        else:
+            write = ("replace", (SWITCH_ID, switch), {"if_match_etag": before["_etag"]})
+        try:
+            await control.batch(scope, [write, ("create", ({**outbox_document(event), "scope": scope},))])
+        except BatchRefused as refused:
+            if refused.status not in (409, 412):
+                raise
+            if await control.read(event_id, scope) is None:
+                continue  # somebody else was faster: what was before is now another
+            # else the SDK repeated a batch that had been carried out
+        await asyncio.sleep(ACKNOWLEDGE_AFTER_SECONDS)
+        return event_id
 
 
 @dataclass(eq=False)

@@ -82,6 +82,7 @@ class Scene:
     async def list_assistants(self) -> None:
         answer = await self.call("alice", "GET", "/api/assistants")
         self.step("Alice of Sales lists the assistants that her groups grant her", answer)
+        expect(answer.status == 200, "Alice may list her assistants")
         found = {each["id"]: each for each in answer.body["assistants"]}
         for each in found.values():
             self.line(each["name"], each["description"])
@@ -148,8 +149,8 @@ class Scene:
         before = len(await self.model_calls())
         answer = await self.ask("bob", "sales-helper")
         self.step("Bob, who is in no group, asks the same", answer)
-        self.line("he is told", answer.body["detail"])
         expect(answer.status == 404, "Bob can't tell that the assistant exists")
+        self.line("he is told", answer.body["detail"])
         expect(len(await self.model_calls()) == before, "no model was called for Bob")
 
     async def kill_switch(self) -> None:
@@ -161,8 +162,8 @@ class Scene:
         expect(pulled.status == 200, "IT Operations can stop the platform")
         stopped = await self.ask("alice", "sales-helper")
         self.step("Alice asks again", stopped)
-        self.line("she is told", f"{stopped.body['title']}: {stopped.body['detail']}")
         expect(stopped.status == 423, "a stopped platform answers nobody")
+        self.line("she is told", f"{stopped.body['title']}: {stopped.body['detail']}")
         expect(len(await self.model_calls()) == before, "no model is called while the platform is stopped")
         released = await self.call("ivan", "PUT", "/api/switches/platform", {"stopped": False, "reason": "drill over"})
         self.step("Ivan releases it", released)
@@ -174,8 +175,8 @@ class Scene:
         before = len(await self.model_calls())
         answer = await self.ask("carol", "ledger")
         self.step("Carol of Finance, whose team has spent its cap, asks the Ledger assistant", answer)
-        self.line("she is told", answer.body["detail"])
         expect(answer.status == 402, "a team at its cap is refused")
+        self.line("she is told", answer.body["detail"])
         expect(len(await self.model_calls()) == before, "no model is called for a team at its cap")
 
 
@@ -235,9 +236,11 @@ def main() -> None:
     options.add_argument("--model", choices=["scripted", "real"], default="real")
     try:
         asyncio.run(demo(options.parse_args().model))
-    except (NotAsPromised, StartFailed) as error:
+    except (NotAsPromised, StartFailed, aiohttp.ClientError) as error:
         print(f"\nNOT AS PROMISED: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit("\nStopped.") from None
 
 
 if __name__ == "__main__":

@@ -128,6 +128,8 @@ def main() -> None:
     options.add_argument("--model", choices=["scripted", "real"], default="scripted")
     options.add_argument("--instances", type=int, default=1, help="of each group of the app's functions")
     arguments = options.parse_args()
+    if arguments.instances < 1:
+        options.error("--instances: at least 1")
     with _alone():
         try:
             asyncio.run(_until_told_to_stop(arguments.model, arguments.instances))

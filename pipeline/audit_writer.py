@@ -10,6 +10,7 @@ import azure.functions as func
 from governance.audit import Reference, mark_written
 from services.bus import AUDIT
 from services.documents import ConditionFailed, Items, Store
+from services.logs import LogsUnavailable
 from services.platform import platform
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,9 @@ bp = df.Blueprint()
 async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
     """Upload the pending events that the messages name, then mark them written.
 
-    Whatever fails fails the batch: the queue hands it out again, and an event that was uploaded twice still counts
-    once, by its id. An event that changed while it was uploaded stays pending, and the sweep sends it again.
+    An event that was not uploaded stays pending, and the sweep sends it again every few minutes: so does one that
+    changed meanwhile. Whatever else fails fails the batch, and the queue hands it out again. An event that was uploaded
+    twice counts once, by its id.
     """
     services = await platform()
     references = [Reference.model_validate(json.loads(message.get_body())) for message in messages]
@@ -35,8 +37,11 @@ async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: 
         if document is not None and document["audit"]["status"] == "pending":
             events.append(document["audit"]["event"])
             uploaded.append((reference, document["audit"]["revision"]))
-    if events:
+    try:
         await services.audit_log.upload(events)
+    except LogsUnavailable as error:
+        log.warning("%d audit events stay pending: %s", len(events), error)
+        return
     for reference, revision in uploaded:
         try:
             await mark_written(items_of(services.store, reference), reference, revision)

@@ -16,7 +16,7 @@ from governance import caps, requests
 from governance.audit import Reference, announce
 from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
-from governance.switches import Stopped, check_switches
+from governance.switches import Stopped, require_running
 from guardrails.check import Checked, check
 from guardrails.errors import GuardrailTimeout
 from guardrails.policy import Policy
@@ -260,10 +260,11 @@ async def _how_it_ended(services: Platform, request: Request, failed: str | None
     """Why there is no answer; None if there is one. A stop that came while it was made withholds it."""
     if request.problem is not None:
         return request.problem
-    if failed is not None or request.answer is None:
+    if failed is not None:
         return Problem(type="not-available", detail=f"The stage {failed} failed; nothing was let through.")
+    assert request.answer is not None, "every stage has run"
     try:
-        await check_switches(services.store.control, request.assistant)
+        await require_running(services.store.control, request.assistant)
     except Stopped as stop:
         return stop.problem()
     return None

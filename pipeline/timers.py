@@ -19,15 +19,21 @@ bp = df.Blueprint()
 
 RECONCILED = timedelta(hours=24)
 """How far back ``reconcile_audit`` compares."""
+ROLLED_UP_DAYS = 3
+"""Which days ``rollup_costs`` sums anew, should it have missed one."""
+
+
+class RoundIncomplete(Exception):
+    """Some of a timer's steps failed; the others were done. The message names the steps."""
 
 
 @bp.timer_trigger(arg_name="timer", schedule="0 5 * * * *")
 async def rollup_costs(timer: func.TimerRequest) -> None:
-    """Hourly: the sums of today and yesterday, of every team."""
+    """Hourly: the sums of today and the days before, of every team."""
     store = (await platform()).store
     today = utc_now().date()
     async for team in _teams(store.config):
-        for day in (today - timedelta(days=1), today):
+        for day in (today - timedelta(days=back) for back in range(ROLLED_UP_DAYS)):
             rows = await costs.roll_up(store.budgets, store.usage, team, day)
             log.info("costs of %s on %s: %d rows", team, day, rows)
 
@@ -50,15 +56,23 @@ async def sweep(timer: func.TimerRequest) -> None:
     orphaned = now - timedelta(seconds=settings.orphan_after_seconds)
     stuck = now - timedelta(seconds=settings.stuck_after_seconds)
     unwritten = now - timedelta(seconds=settings.audit_pending_after_seconds)
-    done = {
-        "abandoned": await give_up(store, bus, "queued", orphaned, ABANDONED, ttl),
-        "stuck": await give_up(store, bus, "running", stuck, STUCK, ttl),
-        "reservations": await caps.settle_expired(store.budgets, now),
-        "audit": await announce_pending(store, bus, unwritten),
-        "answers": await release_written(store, stuck),
+    steps = {
+        "abandoned": give_up(store, bus, "queued", orphaned, ABANDONED, ttl),
+        "stuck": give_up(store, bus, "running", stuck, STUCK, ttl),
+        "reservations": caps.settle_expired(store.budgets, now),
+        "audit": announce_pending(store, bus, unwritten),
+        "answers": release_written(store, stuck),
     }
-    if any(done.values()):
-        log.info("swept: %s", ", ".join(f"{count} {what}" for what, count in done.items() if count))
+    failed = []
+    for what, step in steps.items():  # each for itself: one that can't be done must not keep the others from it
+        try:
+            if count := await step:
+                log.info("swept: %d %s", count, what)
+        except Exception as error:
+            log.warning("sweep: %s failed: %s", what, type(error).__name__)
+            failed.append(what)
+    if failed:
+        raise RoundIncomplete(", ".join(failed))
 
 
 @bp.timer_trigger(arg_name="timer", schedule="0 */15 * * * *")

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from governance import caps
 from governance.problems import ProblemError
-from governance.switches import Reading, Stopped, SwitchWatcher, check_switches, require_fresh
+from governance.switches import Reading, Stopped, SwitchWatcher, check_switches, require_fresh, require_running
 from routing.endpoints import Endpoint, Price, price_of, require_residency
 from routing.messages import Completion, Message
 from routing.providers import ModelError, ModelOutcomeUnknown, complete
@@ -123,7 +123,7 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
                 await asyncio.sleep(PAUSE_SECONDS * attempt)
             continue
         if governed is not None:
-            await check_switches(governor.control, call.assistant)
+            await require_running(governor.control, call.assistant)
             return governed
     raise ModelFailed(failure)
 

@@ -1,10 +1,13 @@
 """The model SDKs. Only ``governed_call`` may import this module: an import contract holds that."""
 
 import openai
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from routing.endpoints import Endpoint
 from routing.messages import Completion, Message
+
+GATEWAY_STATUSES = (408, 502, 504)
+"""Said by what stands before a model, which may have run all the same."""
 
 
 class ModelError(Exception):
@@ -53,15 +56,22 @@ async def complete(
             timeout=timeout_seconds,
         )
     except openai.APIStatusError as error:
+        if error.status_code in GATEWAY_STATUSES:
+            raise ModelOutcomeUnknown(f"status {error.status_code}") from None
         raise ModelRefused(error.status_code) from None
     except openai.APIConnectionError as error:
         if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
             raise ModelUnreachable(type(error.__cause__).__name__) from None
         raise ModelOutcomeUnknown(type(error).__name__) from None
-    except openai.OpenAIError as error:
+    except Exception as error:
         raise ModelOutcomeUnknown(type(error).__name__) from None
-    if not answer.choices:
-        raise ModelOutcomeUnknown("an answer without a choice")
+    try:
+        return _completion(answer)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        raise ModelOutcomeUnknown("an answer that is no completion") from None
+
+
+def _completion(answer: ChatCompletion) -> Completion:
     choice = answer.choices[0]
     return Completion(
         text=choice.message.content or "",

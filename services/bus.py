@@ -23,6 +23,7 @@ AUDIT = "audit"
 REPLIES = "replies"
 
 SEND_TIMEOUT_SECONDS = 20.0
+CLOSE_SECONDS = 2.0
 SDK_RETRIES = 1
 """Enough for a link that the broker closed while it idled; whoever sends has the rest of the retries."""
 REPLY_TTL = timedelta(minutes=5)
@@ -72,22 +73,29 @@ class Bus:
             time_to_live=time_to_live,
             content_type="application/json",
         )
-        async with self._turns.setdefault(queue, asyncio.Lock()):
-            try:
-                async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                    if queue not in self._senders:
-                        self._senders[queue] = await self._client.get_queue_sender(queue).__aenter__()
-                    await self._senders[queue].send_messages(message)
-            except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
-                await self._forget(queue)
-                raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
+        turn = self._turns.setdefault(queue, asyncio.Lock())
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS), turn:  # the wait for its turn included
+                await self._send(queue, message)
+        except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
+            raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
+
+    async def _send(self, queue: str, message: ServiceBusMessage) -> None:
+        try:
+            if queue not in self._senders:
+                self._senders[queue] = await self._client.get_queue_sender(queue).__aenter__()
+            await self._senders[queue].send_messages(message)
+        except BaseException:
+            await self._forget(queue)
+            raise
 
     async def _forget(self, queue: str) -> None:
         """The next send opens a new sender: a closed one never opens again."""
         sender = self._senders.pop(queue, None)
         if sender is not None:
-            with contextlib.suppress(ServiceBusError, OSError, ValueError):
-                await sender.close()
+            with contextlib.suppress(ServiceBusError, TimeoutError, OSError, ValueError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await sender.close()
 
 
 class Replies:
@@ -142,7 +150,8 @@ class Replies:
                     renewer.register(receiver, receiver.session)
                     self._ready.set()
                     await self._receive(receiver)
-            except (ServiceBusError, OSError, ValueError) as error:
+            except Exception as error:
+                # Whatever it is: without this loop every request would wait for its poll.
                 log.warning("the reply session was lost (%s); a new one is opened", type(error).__name__)
             # Waiters on the lost session find their answer in the request's document.
             self._ready.clear()

@@ -153,7 +153,7 @@ class Items:
 
 
 class Store:
-    """The containers that the product uses (DESIGN section 5)."""
+    """The containers that the product uses."""
 
     def __init__(self, client: CosmosClient, database: str) -> None:
         containers = client.get_database_client(database)

@@ -1,6 +1,7 @@
 """The Azure services as one process holds them: opened at first use, once, and kept."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from services.bus import Bus, Replies, bus_client
 from services.documents import Store, cosmos_client, require_strong
 from services.logs import AuditLog
 from services.settings import Settings, read_settings
+
+# At INFO, Microsoft's clients log every request's and answer's headers.
+logging.getLogger("azure").setLevel(logging.WARNING)
 
 LOGS_QUERY_AUDIENCE = "https://api.loganalytics.io"
 """Whom the query API's tokens are for, whatever its endpoint."""
@@ -56,7 +60,9 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
     replies = Replies(bus)
     stack.push_async_callback(replies.close)
     audit_log = AuditLog(
-        await stack.enter_async_context(LogsIngestionClient(settings.logs_ingestion_endpoint, credential)),
+        await stack.enter_async_context(
+            LogsIngestionClient(settings.logs_ingestion_endpoint, credential, retry_total=0)
+        ),
         await stack.enter_async_context(
             LogsQueryClient(credential, endpoint=settings.logs_query_endpoint, audience=LOGS_QUERY_AUDIENCE)
         ),

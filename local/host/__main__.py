@@ -97,9 +97,7 @@ if __name__ == "__main__":
         options.error("the durable group needs --durable")
     if arguments.group == "queues" and not arguments.run_dir:
         options.error("the queues group needs --run-dir")
-    logging.getLogger("azure").setLevel(
-        logging.WARNING
-    )  # the SDKs log each request, the worker library each invocation
+    logging.getLogger("azure.functions").setLevel(logging.WARNING)  # the worker library logs each invocation
     try:
         main(options, _service)
     except Refused as refused:

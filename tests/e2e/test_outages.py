@@ -111,7 +111,7 @@ async def test_when_the_queue_of_requests_takes_nothing_then_503_and_the_sweep_e
 
 
 @pytest.mark.claim("K3")
-async def test_when_the_account_is_weaker_than_strong_then_the_app_does_not_start(tmp_path: Path) -> None:
+async def test_when_the_account_is_weaker_than_strong_then_nothing_opens_it(tmp_path: Path) -> None:
     stack = Stack(tmp_path, options={"cosmos": ["--consistency", "Session"]})
     with pytest.raises(StartFailed, match="ConsistencyTooWeak"):
         async with stack:

@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from governance.audit import AuditEvent
 from governance.switches import PLATFORM, Stopped, check_switches, set_switch
 from local.tls import Certificates
-from services.clock import utc_now, uuid7
 from services.documents import (
     BatchRefused,
     ConditionFailed,
@@ -137,11 +135,7 @@ async def test_when_the_account_is_weaker_then_it_is_refused(certificates: Certi
 
 
 async def stop(control: Items) -> None:
-    now = utc_now()
-    event = AuditEvent(
-        TimeGenerated=now, EventTime=now, EventId=uuid7(), EventType="switch.set", Outcome="done", Actor="ivan"
-    )
-    await set_switch(control, PLATFORM, stopped=True, reason="a drill", actor="ivan", event=event)
+    await set_switch(control, PLATFORM, stopped=True, reason="a drill", actor="ivan")
 
 
 @pytest.mark.claim("K3")
