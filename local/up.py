@@ -125,7 +125,7 @@ async def _until_told_to_stop(model: Literal["scripted", "real"], instances: int
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m local.up", description=__doc__)
-    options.add_argument("--model", choices=["scripted", "real"], default="scripted")
+    options.add_argument("--model", choices=["scripted", "real"], default="real")
     options.add_argument("--instances", type=int, default=1, help="of each group of the app's functions")
     arguments = options.parse_args()
     if arguments.instances < 1:
