@@ -7,14 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails.reading import OVERLAP, WINDOW, as_typed, normalised, readings, windows
+from guardrails.reading import LARGEST_GROWTH, LONGEST_CLUSTER, OVERLAP, WINDOW, as_typed, normalised, readings, windows
 
-VISIBLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cf"]))
+PHRASES = "\ufdfa\ufdfb"  # ligatures of a whole phrase
+VISIBLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cf"], exclude_characters=PHRASES))
 
 
-@given(VISIBLE | st.text("e\u0301\u0323각ᆨ각ﷺ²a…", max_size=12))
+@given(VISIBLE | st.text("e\u0301\u0323각ᆨ각㌖²a…", max_size=12))
 def test_when_a_text_is_normalised_piece_by_piece_then_the_whole_is_nfkc(text: str) -> None:
     assert normalised(text).text == unicodedata.normalize("NFKC", text)
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from(PHRASES)))
+def test_when_a_text_is_normalised_then_its_length_stays_in_bounds(text: str) -> None:
+    assert len(normalised(text).text) <= LARGEST_GROWTH * len(text)
+
+
+def test_when_there_are_very_many_marks_then_none_is_lost_and_they_are_not_sorted_as_a_whole() -> None:
+    text = "e" + "\u0301\u0323" * 1_000
+    reading = normalised(text)
+    assert len(reading.text) == len(text) - reading.text.count("ẹ") - reading.text.count("é")
+    assert max(end - start for start, end in zip(reading.starts, reading.ends, strict=True)) == LONGEST_CLUSTER
 
 
 @given(st.text())
