@@ -284,6 +284,7 @@ async def test_when_log_analytics_is_away_and_the_writer_dies_then_the_event_arr
     tried = [(await kit.stack.control(each).counts()).get("write_audit", 0) for each in victims]
     await victims[tried.index(max(tried))].kill()
     await logs.faults()
+    await eventually(lambda: swept_and_written(kit, answer.body["request_id"]))
     accepted = await ended_once(kit, before)
     assert in_order([answer], accepted)
 

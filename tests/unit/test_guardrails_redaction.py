@@ -122,6 +122,50 @@ async def test_when_a_text_was_redacted_then_checking_it_again_changes_nothing(t
         assert 0 <= found.start < found.end <= len(text)
 
 
+FILLERS = st.integers(0, WINDOW).map(lambda length: ("- " * WINDOW)[:length])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(FILLERS | st.text("ab1 <>PERSON", max_size=40), max_size=9).map("".join),
+    st.sampled_from([r"[a-z]+", r"a.?b", r"b(?=[ -]{9}|$)", r"(?<=>)\S\S", r"(?<=<PERSON> )-"]),
+)
+async def test_when_a_text_of_many_windows_was_redacted_then_checking_it_again_changes_nothing(
+    text: str, pattern: str
+) -> None:
+    rules, detector = policy(PERSON="redact"), finds(PERSON=pattern)
+    once = await check(text, rules, detector=detector)
+    again = await check(once.text, rules, detector=detector)
+    assert (again.text, again.verdict.action) == (once.text, Action.ALLOW)
+
+
+@pytest.mark.parametrize("unit", ["-", "- ", "a-", "\ufdfa", "㌖", "1 "])
+async def test_when_a_text_is_long_then_no_detector_gets_more_than_a_window_of_it(unit: str) -> None:
+    lengths = []
+
+    def detector(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
+        lengths.append(len(text))
+        return []
+
+    await check(unit * 2 * WINDOW, policy(PERSON="redact"), detector=detector)
+    assert max(lengths) <= WINDOW
+
+
+async def test_when_one_window_changes_then_the_others_are_not_analysed_again() -> None:
+    calls = 0
+    find = finds(PERSON="Ann")
+
+    def detector(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
+        nonlocal calls
+        calls += 1
+        return find(text, categories, threshold)
+
+    await check("word " * 2 * WINDOW, policy(PERSON="redact"), detector=detector)
+    undisturbed, calls = calls, 0
+    await check("word " * WINDOW + "Ann " + "word " * WINDOW, policy(PERSON="redact"), detector=detector)
+    assert calls <= undisturbed + 4
+
+
 @pytest.mark.parametrize(
     ("span", "protected", "parts"),
     [
