@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from guardrails.analysis_thread import analyse
 from guardrails.policy import Policy
-from guardrails.reading import as_typed, readings, windows
+from guardrails.reading import WINDOW, as_typed, next_window, readings, window_end, windows
 from guardrails.redaction import Span, outside, placeholders, redact
 from guardrails.verdict import Action, Finding
 
@@ -37,8 +37,9 @@ def presidio_detector(text: str, categories: frozenset[str], threshold: float) -
 async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, list[Finding]]:
     """The text without what the policy redacts or blocks, and all findings in the text as it was given.
 
-    Taking a name out changes the context of what is left, in which the model may then see another name. So the result
-    is analysed again until nothing more is found: checking a redacted text changes nothing.
+    Taking a name out changes the context of what is left, in which the model may then see another name. So a window
+    that changes is analysed again until nothing more is found: checking a redacted text changes nothing. What is found
+    where two windows overlap is removed together with what the later one finds there: the earlier may see only a part.
     """
     if not policy.pii:
         return text, []
@@ -46,27 +47,37 @@ async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, 
     removed = frozenset(category for category, action in policy.pii.items() if action in REMOVED)
     found: list[Finding] = []
     reading = as_typed(text)
+    starts = [0]  # of the window being analysed, and of those before it
+    for_next: list[Span] = []
     while True:
+        start, end = starts[-1], window_end(reading.text, starts[-1])
+        next_start = next_window(reading.text, end)
         shields = placeholders(reading.text, removed)
-        to_remove: list[Span] = []
-        for detection in await _detections(reading.text, categories, policy.pii_threshold, detector):
-            for part in _telling_parts(reading.text, detection.start, detection.end, shields):
+        to_remove, for_next = for_next, []
+        for detection in await _detections(reading.text[start:end], categories, policy.pii_threshold, detector):
+            for part in _telling_parts(reading.text, start + detection.start, start + detection.end, shields):
                 found.append(_finding(detection, reading.source(*part), policy))
                 if detection.category in removed:
-                    to_remove.append(Span(*part, detection.category, detection.confidence))
-        if not to_remove:
+                    span = Span(*part, detection.category, detection.confidence)
+                    (to_remove if span.start < next_start else for_next).append(span)
+        if to_remove:
+            reading, for_next = redact(reading, to_remove), []
+            if len(starts) > 1 and min(to_remove).start < starts[-2] + WINDOW:  # the window before changes, too
+                starts.pop()
+        elif next_start < len(reading.text):
+            starts.append(next_start)
+        else:
             return reading.text, _widest(found)
-        reading = redact(reading, to_remove)
 
 
 async def _detections(text: str, categories: frozenset[str], threshold: float, detector: Detector) -> list[Detection]:
-    """What is detected in any reading of the text, at its place in the text itself."""
+    """What is detected in any reading of the text, a window, at its place in the text itself."""
     found = []
-    for reading in await analyse(readings, text):
-        for window_start, window_end in windows(reading.text):
-            window = reading.text[window_start:window_end]
+    for reading in readings(text):
+        for offset, stop in windows(reading.text):
+            window = reading.text[offset:stop]
             for detection in await analyse(detector, window, categories, threshold):
-                start, end = reading.source(window_start + detection.start, window_start + detection.end)
+                start, end = reading.source(offset + detection.start, offset + detection.end)
                 found.append(detection._replace(start=start, end=end))
     return found
 

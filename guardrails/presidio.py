@@ -17,7 +17,7 @@ from guardrails import nlp_model
 from guardrails.errors import GuardrailFailed
 from guardrails.pii import Detection
 from guardrails.policy import PII_CATEGORIES
-from guardrails.tokenizer import in_pieces
+from guardrails.tokenizer import without_long_runs
 
 LONGEST_TIME_LIMIT = 60.0
 """Seconds. Presidio skips a pattern that searched for longer than this, and carries on as if it had found nothing;
@@ -66,7 +66,7 @@ def engine() -> Engine:
     # Only names and word stems are used, so no sentence structure. Setting `nlp` is what its `load` would do, but that
     # one downloads a model which it cannot find.
     model = spacy.load(nlp_model.verified_path(), exclude=["parser", "senter"])
-    model.tokenizer = in_pieces(model.tokenizer)
+    model.tokenizer = without_long_runs(model.tokenizer, model.vocab)
     labels = NerModelConfiguration(
         model_to_presidio_entity_mapping=LABELS,
         labels_to_ignore=set(model.meta["labels"]["ner"]) - LABELS.keys(),

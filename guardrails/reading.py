@@ -9,9 +9,14 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-WINDOW = 4_000
+WINDOW = 2_000
 OVERLAP = 320
 """Characters that two windows share: more than the longest thing looked for, an e-mail address of 254 (RFC 5321)."""
+LONGEST_CLUSTER = 32
+"""A character and the marks on it. Normalising is quadratic in the marks; no language has more than a few (Unicode
+Standard Annex 15, "Stream-Safe Text Format", allows 30)."""
+LARGEST_GROWTH = 6
+"""How many times as long a normalised text may be. U+FDFA alone stands for 18 characters."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +42,16 @@ def as_typed(text: str) -> Reading:
 
 def normalised(text: str) -> Reading:
     """NFKC (Unicode Standard Annex 15) without format characters (category Cf: zero-width, soft hyphen, bidi marks)."""
+    visible = [index for index, character in enumerate(text) if unicodedata.category(character) != "Cf"]
+    shown = "".join(text[index] for index in visible)
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    for start, end in _clusters(text):
-        visible = "".join(character for character in text[start:end] if unicodedata.category(character) != "Cf")
-        piece = unicodedata.normalize("NFKC", visible)
+    for start, end in _clusters(shown):
+        piece = _compatible(shown[start:end])
         pieces.append(piece)
-        starts.extend([start] * len(piece))
-        ends.extend([end] * len(piece))
+        starts.extend([visible[start]] * len(piece))
+        ends.extend([visible[end - 1] + 1] * len(piece))
     return Reading("".join(pieces), starts, ends)
 
 
@@ -62,7 +68,7 @@ def _clusters(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for index in range(1, len(text)):
         character = text[index]
-        if character.isascii() or not _combines(text[start:index], character):
+        if character.isascii() or index - start == LONGEST_CLUSTER or not _combines(text[start:index], character):
             yield start, index
             start = index
     if text:
@@ -70,10 +76,16 @@ def _clusters(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _combines(cluster: str, character: str) -> bool:
-    if unicodedata.combining(character) or unicodedata.category(character) == "Cf":
+    if unicodedata.combining(character):
         return True
     separate = unicodedata.normalize("NFKC", cluster) + unicodedata.normalize("NFKC", character)
     return unicodedata.normalize("NFKC", cluster + character) != separate
+
+
+def _compatible(cluster: str) -> str:
+    """Its NFKC; but a ligature of a whole phrase, of which there are two in Arabic, stays as it is."""
+    form = unicodedata.normalize("NFKC", cluster)
+    return form if len(form) <= LARGEST_GROWTH * len(cluster) else cluster
 
 
 def windows(text: str) -> Iterator[tuple[int, int]]:
@@ -83,11 +95,21 @@ def windows(text: str) -> Iterator[tuple[int, int]]:
     run; a window bounds both. What lies across a cut is whole in the next window.
     """
     start = 0
-    while (end := start + WINDOW) < len(text):
-        end = _white_space_before(text, end)
+    while (end := window_end(text, start)) < len(text):
         yield start, end
-        start = _white_space_before(text, end - OVERLAP)
-    yield start, len(text)
+        start = next_window(text, end)
+    yield start, end
+
+
+def window_end(text: str, start: int) -> int:
+    """Where the window from there on ends; the text that decides it lies before `start + WINDOW`."""
+    end = start + WINDOW
+    return _white_space_before(text, end) if end < len(text) else len(text)
+
+
+def next_window(text: str, end: int) -> int:
+    """Where the window starts that follows the one that ends there: at the end of the text if none does."""
+    return _white_space_before(text, end - OVERLAP) if end < len(text) else end
 
 
 def _white_space_before(text: str, position: int) -> int:

@@ -6,25 +6,30 @@ That is quadratic: a few thousand percent signs or emoji in a row take seconds.
 
 import re
 from collections.abc import Callable
-from itertools import pairwise
 
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
-LONGEST_RUN = 200
-"""Characters without white space that the tokenizer gets at once: more than words have, and most URLs."""
+LONGEST_RUN = 300
+"""Characters without white space that spaCy's tokenizer gets: more than words have, and most URLs."""
 
-_LONG_RUN = rf"(?=\S{{{LONGEST_RUN + 1}}})"
-_TO_A_WORDS_END = rf"\S{{{LONGEST_RUN // 2},{LONGEST_RUN}}}(?!(?<=\w)\w)"
-PIECE = re.compile(rf"{_LONG_RUN}(?:{_TO_A_WORDS_END}|\S{{{LONGEST_RUN}}})")
-"""What is cut off a longer run: as much as is allowed, up to where a word ends, if there is such a place."""
+_LONG_RUN = re.compile(rf"(\S{{{LONGEST_RUN + 1},}} ?)")
+_WORD = re.compile(r"([^\W\d_]{2,})")
 
 
-def in_pieces(tokenizer: Callable[[str], Doc]) -> Callable[[str], Doc]:
-    """A tokenizer that gives this one long runs in pieces, and its tokens as those of the whole text."""
+def without_long_runs(tokenizer: Callable[[str], Doc], vocab: Vocab) -> Callable[[str], Doc]:
+    """The tokenizer, but that longer runs are simply split into words and what stands between them.
+
+    Only names are found by tokens: a recogniser that matches a pattern sees the text itself.
+    """
 
     def tokenize(text: str) -> Doc:
-        cuts = [0, *(piece.end() for piece in PIECE.finditer(text)), len(text)]
-        pieces = [tokenizer(text[start:end]) for start, end in pairwise(cuts)]
-        return pieces[0] if len(pieces) == 1 else Doc.from_docs(pieces, ensure_whitespace=False)
+        parts = _LONG_RUN.split(text)
+        docs = [words_and_signs(part) if _LONG_RUN.match(part) else tokenizer(part) for part in parts]
+        return docs[0] if len(docs) == 1 else Doc.from_docs(docs, ensure_whitespace=False)
+
+    def words_and_signs(run: str) -> Doc:
+        tokens = [token for token in _WORD.split(run.rstrip(" ")) if token]
+        return Doc(vocab, words=tokens, spaces=[False] * (len(tokens) - 1) + [run.endswith(" ")])
 
     return tokenize

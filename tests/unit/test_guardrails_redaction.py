@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from guardrails.check import Checked, check
 from guardrails.pii import Detection, Detector
 from guardrails.policy import Policy
-from guardrails.reading import WINDOW
+from guardrails.reading import OVERLAP, WINDOW
 from guardrails.redaction import outside
 from guardrails.verdict import Action
 
@@ -137,6 +137,13 @@ async def test_when_a_text_of_many_windows_was_redacted_then_checking_it_again_c
     once = await check(text, rules, detector=detector)
     again = await check(once.text, rules, detector=detector)
     assert (again.text, again.verdict.action) == (once.text, Action.ALLOW)
+
+
+async def test_when_a_removal_uncovers_something_in_the_window_before_then_it_is_found() -> None:
+    words = {WINDOW - OVERLAP - 80: "Bob", WINDOW - OVERLAP + 80: "Ann"}  # the second lies in two windows
+    text = "".join(words.get(place, "-") for place in range(2 * WINDOW))
+    checked = await check(text, policy(PERSON="redact"), detector=finds(PERSON="Ann|Bob(?=-+<PERSON>)"))
+    assert checked.text == text.replace("Bob", "<PERSON>").replace("Ann", "<PERSON>")
 
 
 @pytest.mark.parametrize("unit", ["-", "- ", "a-", "\ufdfa", "㌖", "1 "])

@@ -50,7 +50,7 @@ def test_when_a_long_run_has_words_then_they_are_tokens() -> None:
     assert tokens.count("John") == tokens.count("Smith") == 20
 
 
-PERSONAL = ("joe@example.com", "212-555-0123", "+442079460958", "4111111111111111", "GB82WEST12345698765432")
+PERSONAL = ("joe@example.com", "212-555-0123", "+442079460958", "5105105105105100", "GB82WEST12345698765432")
 
 
 @pytest.mark.claim("G2")
