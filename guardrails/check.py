@@ -14,7 +14,7 @@ from guardrails.policy import Policy
 from guardrails.verdict import Verdict
 
 TIME_LIMIT = 30.0
-"""Seconds for one check, waiting for the analysis thread included. A text of 100,000 characters takes 8 to 13 on one
+"""Seconds for one check, waiting for the analysis thread included. A text of 100,000 characters takes 3 to 12 on one
 busy core; so do most hostile ones, and those that take longer are refused."""
 
 

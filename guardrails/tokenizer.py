@@ -14,13 +14,14 @@ LONGEST_RUN = 300
 """Characters without white space that spaCy's tokenizer gets: more than words have, and most URLs."""
 
 _LONG_RUN = re.compile(rf"(\S{{{LONGEST_RUN + 1},}} ?)")
+# Of two letters at least: the model takes time for every token, and junk would have one for nearly every character.
 _WORD = re.compile(r"([^\W\d_]{2,})")
 
 
 def without_long_runs(tokenizer: Callable[[str], Doc], vocab: Vocab) -> Callable[[str], Doc]:
     """The tokenizer, but that longer runs are simply split into words and what stands between them.
 
-    Only names are found by tokens: a recogniser that matches a pattern sees the text itself.
+    Names and context words are found by tokens; a recogniser that matches a pattern sees the text itself.
     """
 
     def tokenize(text: str) -> Doc:
