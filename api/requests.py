@@ -15,7 +15,7 @@ from api.caller import caller_of
 from api.problems import NOT_AVAILABLE, RequestUnknown, TooLarge, answering_problems, json_response, problem_response
 from governance import requests
 from governance.access import team_of
-from governance.audit import Reference, announce
+from governance.audit import announce, reference_to_request
 from governance.identity import Caller
 from governance.requests import Person, Request
 from governance.switches import Stopped, check_switches, require_running
@@ -65,8 +65,7 @@ async def ingest(req: func.HttpRequest) -> func.HttpResponse:
         await check_switches(services.store.control, assistant.id)
     except Stopped as stop:
         await requests.refuse(services.store.requests, request, stop.problem(), services.settings.request_ttl_seconds)
-        reference = Reference(container="requests", partition=request.id, id=request.id)
-        await announce(services.bus, reference, request.id)
+        await announce(services.bus, reference_to_request(request.id), request.id)
         return problem_response(stop.problem(), request.id)
     try:
         return await _response(services, await _ask(services, request))

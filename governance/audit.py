@@ -108,6 +108,11 @@ class Reference(BaseModel):
     id: str
 
 
+def reference_to_request(request_id: str) -> Reference:
+    """A request's event is in the request's own document."""
+    return Reference(container="requests", partition=request_id, id=request_id)
+
+
 def pending(event: AuditEvent) -> dict[str, Any]:
     """The ``audit`` property of a document that tells of a change."""
     return {"status": "pending", "revision": event.Revision, "event": event.model_dump(mode="json")}

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from governance import caps, requests
-from governance.audit import Reference, announce_again
+from governance.audit import Reference, announce_again, reference_to_request
 from governance.problems import Problem
 from governance.requests import Request
 from services.bus import Bus
@@ -35,7 +35,7 @@ async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem:
             await requests.record(store.requests, request, problem, attempts, ttl_seconds)
         except ConditionFailed:
             continue  # it went on, or ended
-        await announce_again(bus, Reference(container="requests", partition=request.id, id=request.id))
+        await announce_again(bus, reference_to_request(request.id))
         ended += 1
     return ended
 
@@ -56,7 +56,7 @@ async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
     query = "SELECT * FROM c WHERE c.audit.status = 'pending' AND c.audit.event.EventTime < @before"
     parameters = {"@before": utc_text(before)}
     async for document in store.requests.query(query, parameters):
-        await announce_again(bus, Reference(container="requests", partition=document["id"], id=document["id"]))
+        await announce_again(bus, reference_to_request(document["id"]))
         sent += 1
     async for document in store.control.query(query, parameters):
         await announce_again(bus, Reference(container="control", partition=document["scope"], id=document["id"]))

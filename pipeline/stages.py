@@ -13,7 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import azure.durable_functions as df
 
 from governance import caps, requests
-from governance.audit import Reference, announce
+from governance.audit import announce, reference_to_request
 from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
 from governance.switches import Stopped, require_running
@@ -248,8 +248,7 @@ async def record(job: Job) -> Step:
             attempts = await caps.attempts_of(services.store.budgets, request.team, request.id)
             ttl = services.settings.request_ttl_seconds
             await requests.record(services.store.requests, request, problem, attempts, ttl)
-        reference = Reference(container="requests", partition=request.id, id=request.id)
-        await announce(services.bus, reference, request.id)
+        await announce(services.bus, reference_to_request(request.id), request.id)
     except Exception as error:
         log.warning("request %s: record failed: %s", job["request_id"], type(error).__name__)
         raise StageFailed(type(error).__name__) from None

@@ -37,7 +37,6 @@ class Settings(BaseModel):
     """How long ``ingest`` waits before it answers 202; Azure's load balancer gives up at 230 s."""
     model_timeout_seconds: float = Field(60.0, alias="MODEL_TIMEOUT_SECONDS", gt=0)
     max_prompt_characters: int = Field(100_000, alias="MAX_PROMPT_CHARACTERS", gt=0)
-    currency: str = Field("EUR", alias="CURRENCY", pattern="^[A-Z]{3}$")
     request_ttl_seconds: int = Field(30 * 86_400, alias="REQUEST_TTL_SECONDS", gt=0)
     orphan_after_seconds: float = Field(600.0, alias="ORPHAN_AFTER_SECONDS", ge=0)
     """When a request that never started is given up (``sweep``)."""
