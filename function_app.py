@@ -3,7 +3,7 @@
 import azure.durable_functions as df
 import azure.functions as func
 
-from api import assistants, requests, switches
+from api import assistants, openapi, publishing, requests, support, switches, teams
 from pipeline import answer_request, audit_writer, stages, start, timers
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
@@ -15,7 +15,11 @@ for blueprint in (
     stages.bp,  # activities: check_prompt, ground, infer, check_answer, record, release
     audit_writer.bp,  # queue: write_audit
     timers.bp,  # timers: rollup_costs, reset_caps, sweep, reconcile_audit
-    assistants.bp,  # HTTP: list_assistants
+    assistants.bp,  # HTTP: list_assistants, get_assistant, get_me
+    publishing.bp,  # HTTP: an assistant's draft, its versions, publish, restore, retire
+    teams.bp,  # HTTP: teams and role bindings
     switches.bp,  # HTTP: put_switch
+    support.bp,  # HTTP: support grants, and what support may read
+    openapi.bp,  # HTTP: get_openapi
 ):
     app.register_functions(blueprint)

@@ -1,17 +1,48 @@
 """Request bodies: JSON by content type, of a declared shape, within a size."""
 
 import azure.functions as func
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from api.problems import Malformed, TooLarge, WrongContentType
+from governance.problems import Problem, ProblemError
 
+TEXT_CHARACTERS = 20_000
+"""Of all text together, unless an operation says otherwise."""
 MOST_BYTES_A_CHARACTER = 12
 """In JSON: a surrogate pair written as two escapes."""
 ENVELOPE_BYTES = 4096
 """Whatever is around the text."""
 
 
-def read_body[Body: BaseModel](req: func.HttpRequest, shape: type[Body], most_characters: int) -> Body:
+class Malformed(ProblemError):
+    """The body is not what this route takes; the detail says what is wrong with it, without quoting it."""
+
+    type = "malformed"
+
+    def problem(self) -> Problem:
+        return Problem(type=self.type, detail=str(self))
+
+
+class WrongContentType(ProblemError):
+    """The body is not JSON by its Content-Type."""
+
+    type = "wrong-content-type"
+    detail = "Send application/json."
+
+
+class TooLarge(ProblemError):
+    """The text is longer than the limit."""
+
+    type = "too-large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._limit = limit
+
+    def problem(self) -> Problem:
+        return Problem(type=self.type, detail=f"The text may have at most {self._limit:,} characters.")
+
+
+def read_body[Body](req: func.HttpRequest, shape: type[Body], most_characters: int) -> Body:
     """The body, of at most so many characters of text.
 
     Raises :class:`WrongContentType`, :class:`TooLarge`, :class:`Malformed`.
@@ -22,7 +53,7 @@ def read_body[Body: BaseModel](req: func.HttpRequest, shape: type[Body], most_ch
     if len(body) > most_characters * MOST_BYTES_A_CHARACTER + ENVELOPE_BYTES:
         raise TooLarge(most_characters)
     try:
-        return shape.model_validate_json(body)
+        return TypeAdapter(shape).validate_json(body)
     except ValidationError as error:
         raise Malformed(_what_is_wrong(error)) from None
 

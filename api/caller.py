@@ -1,19 +1,25 @@
 """Who calls an HTTP function: the bearer token of the request, and nothing else of it."""
 
+import functools
+
 import azure.functions as func
 
-from governance.identity import Caller, TokenChecker, TokenRefused
-from services.settings import Settings
+from governance.access import groups_in_use
+from governance.identity import Caller, TokenChecker, TokenRefused, with_groups
+from services.platform import Platform
 
 _checker: TokenChecker | None = None
 
 
-async def caller_of(req: func.HttpRequest, settings: Settings) -> Caller:
-    """Raises what :meth:`governance.identity.TokenChecker.check` raises."""
+async def caller_of(req: func.HttpRequest, services: Platform) -> Caller:
+    """Raises what :meth:`governance.identity.TokenChecker.check` and :func:`governance.identity.with_groups` raise."""
     global _checker
+    settings = services.settings
     if _checker is None:
         _checker = TokenChecker(settings.entra_authority, settings.entra_client_id, settings.entra_tenant_id)
     scheme, _, token = req.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise TokenRefused("there is no bearer token")
-    return await _checker.check(token.strip())
+    signed_in = await _checker.check(token.strip())
+    named = functools.partial(groups_in_use, services.store.config, settings.platform_admin_group)
+    return await with_groups(signed_in, named, services.graph)

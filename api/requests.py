@@ -4,26 +4,25 @@ import asyncio
 import logging
 import secrets
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import azure.durable_functions as df
-import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from api.body import read_body
-from api.caller import caller_of
-from api.problems import NOT_AVAILABLE, RequestUnknown, TooLarge, answering_problems, json_response, problem_response
+from api.body import TooLarge
+from api.operation import Call, Reply, operation
+from api.problems import NoAnswer, NotAvailable
 from governance import requests
-from governance.access import team_of
 from governance.audit import announce, reference_to_request
 from governance.identity import Caller
+from governance.problems import ProblemError
 from governance.requests import Person, Request
 from governance.switches import Stopped, check_switches, require_running
-from routing.assistants import Assistant, find_assistant
+from routing.assistants import Assistant, AssistantUnknown, find_assistant
 from services.bus import REQUESTS, BusUnavailable
 from services.clock import utc_now, uuid7
 from services.documents import StoreError
-from services.platform import Platform, platform
+from services.platform import Platform
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +30,13 @@ bp = df.Blueprint()
 
 POLL_SECONDS = 5.0
 """How often a waiting ``ingest`` looks at the request's document, should a reply go missing."""
+
+
+class RequestUnknown(ProblemError):
+    """There is no such request, or it is another person's, or about an assistant that is not the caller's any more."""
+
+    type = "not-found"
+    detail = "There is no such request."
 
 
 class Question(BaseModel):
@@ -48,43 +54,87 @@ class Question(BaseModel):
         return prompt
 
 
-@bp.route("assistants/{assistant_id}/requests", methods=["POST"])
-@answering_problems
-async def ingest(req: func.HttpRequest) -> func.HttpResponse:
-    """Accept a question and, if the answer comes in time, give it; else 202 and where it will be."""
-    services = await platform()
-    caller = await caller_of(req, services.settings)
-    assistant = await find_assistant(services.store.config, req.route_params["assistant_id"], caller)
+class Accepted(BaseModel):
+    """The answer takes longer; the status URL will have it."""
+
+    request_id: str
+    status: Literal["running"] = "running"
+    status_url: str
+
+
+class AssistantUsed(BaseModel):
+    id: str
+    version: int
+
+
+class ModelUsed(BaseModel):
+    endpoint: str
+    name: str
+    """As the provider names it."""
+    region: str
+
+
+class Usage(BaseModel):
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class Cost(BaseModel):
+    micro_units: int
+    """Millionths of the currency."""
+    currency: str
+
+
+class Answer(BaseModel):
+    request_id: str
+    assistant: AssistantUsed
+    team: str
+    answer: str | None
+    sources: list[dict[str, Any]]
+    guardrails: dict[str, dict[str, Any]]
+    """By stage: the action, and the findings without their text."""
+    model: ModelUsed
+    usage: Usage
+    cost: Cost
+
+
+@operation(bp, "POST", "assistants/{assistant_id}/requests", body=Question, answers={200: Answer, 202: Accepted})
+async def ingest(call: Call[Question]) -> Reply:
+    """Ask an assistant: the answer, if it comes in time, else where it will be."""
+    services, caller = call.services, call.caller
+    assistant = await find_assistant(services.store.config, call.path("assistant_id"), caller)
     limit = services.settings.max_prompt_characters
-    question = read_body(req, Question, limit)
+    question = call.body(limit)
     if len(question.prompt) > limit:
         raise TooLarge(limit)
-    team = await team_of(services.store.config, caller, question.team)
-    request = _new_request(caller, team.id, assistant, question.prompt, req.headers.get("traceparent", ""))
+    team = call.access.team_for(question.team)
+    trace_parent = call.req.headers.get("traceparent", "")
+    request = _new_request(caller, team.id, assistant, question.prompt, trace_parent)
     try:
         await check_switches(services.store.control, assistant.id)
     except Stopped as stop:
         await requests.refuse(services.store.requests, request, stop.problem(), services.settings.request_ttl_seconds)
         await announce(services.bus, reference_to_request(request.id), request.id)
-        return problem_response(stop.problem(), request.id)
+        raise NoAnswer(stop.problem(), request.id) from None
     try:
-        return await _response(services, await _ask(services, request))
+        return await _reply(services, await _ask(services, request))
     except (StoreError, BusUnavailable) as error:
         # It may have been accepted: whoever asked can look it up.
         log.warning("request %s: %s: %s", request.id, type(error).__name__, error)
-        return problem_response(NOT_AVAILABLE, request.id)
+        raise NoAnswer(NotAvailable().problem(), request.id) from None
 
 
-@bp.route("requests/{request_id}", methods=["GET"])
-@answering_problems
-async def get_request(req: func.HttpRequest) -> func.HttpResponse:
-    """What became of a request of the caller's own."""
-    services = await platform()
-    caller = await caller_of(req, services.settings)
-    request = await requests.load(services.store.requests, req.route_params["request_id"])
-    if request is None or request.person.oid != caller.oid:
+@operation(bp, "GET", "requests/{request_id}", answers={200: Answer, 202: Accepted})
+async def get_request(call: Call[None]) -> Reply:
+    """What became of a request of the caller's own, as long as the assistant is still theirs to ask."""
+    request = await requests.load(call.services.store.requests, call.path("request_id"))
+    if request is None or request.person.oid != call.caller.oid:
         raise RequestUnknown
-    return await _response(services, request)
+    try:
+        await find_assistant(call.services.store.config, request.assistant, call.caller)
+    except AssistantUnknown:
+        raise RequestUnknown from None
+    return await _reply(call.services, request)
 
 
 def _new_request(caller: Caller, team: str, assistant: Assistant, prompt: str, trace_parent: str) -> Request:
@@ -140,31 +190,30 @@ async def _load(services: Platform, request_id: str) -> Request:
     return request
 
 
-async def _response(services: Platform, request: Request) -> func.HttpResponse:
+async def _reply(services: Platform, request: Request) -> Reply:
     if not request.answerable:
         url = f"/api/requests/{request.id}"
-        body = {"request_id": request.id, "status": "running", "status_url": url}
-        return json_response(body, 202, {"Location": url, "Retry-After": "2"})
+        return Reply(Accepted(request_id=request.id, status_url=url), 202, {"Location": url, "Retry-After": "2"})
     if request.problem is not None:
-        return problem_response(request.problem, request.id)
+        raise NoAnswer(request.problem, request.id)
     try:
         # Once more: what was recorded before a stop does not leave after it.
         await require_running(services.store.control, request.assistant)
     except Stopped as stop:
-        return problem_response(stop.problem(), request.id)
-    return json_response(_answer(request))
+        raise NoAnswer(stop.problem(), request.id) from None
+    return Reply(_answer(request))
 
 
-def _answer(request: Request) -> dict[str, Any]:
+def _answer(request: Request) -> Answer:
     assert request.model is not None
-    return {
-        "request_id": request.id,
-        "assistant": {"id": request.assistant, "version": request.assistant_version},
-        "team": request.team,
-        "answer": request.answer,
-        "sources": request.sources,
-        "guardrails": {name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
-        "model": {"endpoint": request.model.endpoint, "name": request.model.model, "region": request.model.region},
-        "usage": {"input_tokens": request.model.input_tokens, "output_tokens": request.model.output_tokens},
-        "cost": {"micro_units": request.cost_micro, "currency": request.model.currency},
-    }
+    return Answer(
+        request_id=request.id,
+        assistant=AssistantUsed(id=request.assistant, version=request.assistant_version),
+        team=request.team,
+        answer=request.answer,
+        sources=request.sources,
+        guardrails={name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
+        model=ModelUsed(endpoint=request.model.endpoint, name=request.model.model, region=request.model.region),
+        usage=Usage(input_tokens=request.model.input_tokens, output_tokens=request.model.output_tokens),
+        cost=Cost(micro_units=request.cost_micro, currency=request.model.currency),
+    )

@@ -1,59 +1,49 @@
 """``PUT /api/switches/{scope}``: stop the platform or one assistant, or let it go again."""
 
-import logging
-
 import azure.durable_functions as df
-import azure.functions as func
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.body import read_body
-from api.caller import caller_of
-from api.problems import answering_problems, json_response
-from governance.access import Role, require
-from governance.audit import Reference, announce
+from api.operation import Call, Reply, operation
+from governance.access import Role
 from governance.switches import PLATFORM, assistant_scope, set_switch
 from routing.assistants import AssistantUnknown
-from services.bus import BusUnavailable
-from services.platform import Platform, platform
-
-log = logging.getLogger(__name__)
+from routing.publishing import find_managed
 
 bp = df.Blueprint()
 
-REASON_CHARACTERS = 1000
+PULLERS = (Role.GOVERNOR, Role.IT_OPS)
 
 
 class Position(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     stopped: bool
-    reason: str = Field(min_length=1, max_length=REASON_CHARACTERS)
+    reason: str = Field(min_length=1, max_length=1000)
 
 
-@bp.route("switches/{scope}", methods=["PUT"])
-@answering_problems
-async def put_switch(req: func.HttpRequest) -> func.HttpResponse:
-    """``scope`` is ``platform`` or ``assistant:<id>``. When this answers, no call that the stop forbids can start."""
-    services = await platform()
-    caller = await caller_of(req, services.settings)
-    await require(services.store.config, caller, Role.IT_OPERATIONS)
-    scope = await _known_scope(services, req.route_params["scope"])
-    position = read_body(req, Position, REASON_CHARACTERS)
-    event_id = await set_switch(
-        services.store.control, scope, stopped=position.stopped, reason=position.reason, actor=caller.oid
-    )
-    try:
-        await announce(services.bus, Reference(container="control", partition=scope, id=event_id), event_id)
-    except BusUnavailable as error:
-        # The switch is set and its event kept: the sweep announces it.
-        log.warning("switch %s: %s", scope, error)
-    return json_response({"scope": scope, **position.model_dump()})
+class Switch(Position):
+    scope: str
 
 
-async def _known_scope(services: Platform, scope: str) -> str:
+@operation(bp, "PUT", "switches/{scope}", body=Position, answers={200: Switch}, roles=PULLERS)
+async def put_switch(call: Call[Position]) -> Reply:
+    """Pull or release the kill switch of ``platform`` or of ``assistant:<id>``.
+
+    When this answers, no call that the stop forbids can start.
+    """
+    scope = await _known_scope(call, call.path("scope"))
+    position = call.body()
+    await set_switch(call.journal, scope, stopped=position.stopped, reason=position.reason, actor=call.caller.oid)
+    return Reply(Switch(scope=scope, stopped=position.stopped, reason=position.reason))
+
+
+async def _known_scope(call: Call[Position], scope: str) -> str:
+    """The scope, if there is one that the caller's roles reach."""
     if scope == PLATFORM:
+        call.access.require(*PULLERS, team=None)
         return scope
     kind, _, assistant_id = scope.partition(":")
-    if kind != "assistant" or not assistant_id or await services.store.config.read(assistant_id, "assistant") is None:
+    if kind != "assistant" or not assistant_id:
         raise AssistantUnknown
+    await find_managed(call.services.store.config, assistant_id, call.access.scope(*PULLERS))
     return assistant_scope(assistant_id)

@@ -1,15 +1,30 @@
-"""What a caller may use: teams and roles, both bound to directory groups (claims I3, I5).
+"""What a caller may do: teams, roles and support grants, all bound to directory groups (claims I3, I5, T2).
 
-Both live in ``config`` and are read at every request.
+They live in one partition of ``config``, which one query reads at every call: nothing here is cached. A role may be
+limited to teams; a role that is not covers every team and the platform. A caller who holds an open support grant may
+read what support may read, and nothing else, whatever other groups they are in.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 
 from governance.identity import Caller
 from governance.problems import Problem, ProblemError
+from services.clock import Timestamp, utc_text
 from services.documents import Items
+
+ACCESS = "access"
+"""The partition."""
+
+type GroupId = Annotated[
+    str, StringConstraints(pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", to_lower=True)
+]
+"""Object id of a directory group (or person), in lower case."""
+type TeamId = Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
 class TeamAmbiguous(ProblemError):
@@ -33,38 +48,194 @@ class NoTeam(ProblemError):
 
 
 class RoleMissing(ProblemError):
-    """The caller's groups do not carry the role."""
+    """The caller's groups do not carry the role, or not for this team."""
 
     type = "role-missing"
-    detail = "None of your groups is bound to the role that this needs."
-
-
-class Team(BaseModel):
-    id: str
-    name: str
-    group: str
-    """Object id of the directory group whose members are the team."""
+    detail = "None of your groups is bound to the role that this needs, or the role is limited to other teams."
 
 
 class Role(StrEnum):
-    IT_OPERATIONS = "it-operations"
-    """Pulls and releases the kill switches."""
+    PUBLISHER = "publisher"
+    """Writes, publishes and retires assistants."""
+    AUDITOR = "auditor"
+    """Reads the audit trail, and who may do what."""
+    GOVERNOR = "governor"
+    """Switches, caps, policies, model routes."""
+    IT_OPS = "it_ops"
+    """Switches, escalations, health."""
+    PLATFORM_ADMIN = "platform_admin"
+    """Binds roles and teams to groups, opens and closes support."""
 
 
-async def team_of(config: Items, caller: Caller, named: str | None) -> Team:
-    """The team that a request of this caller is on account of. Raises :class:`NoTeam`, :class:`TeamAmbiguous`."""
-    query = "SELECT * FROM c WHERE c.kind = 'team'"
-    teams = [Team.model_validate(document) async for document in config.query(query, partition="team")]
-    mine = [team for team in teams if team.group in caller.groups and named in (None, team.id)]
-    if not mine:
-        raise NoTeam
-    if len(mine) > 1:
-        raise TeamAmbiguous(sorted(team.id for team in mine))
-    return mine[0]
+class Team(BaseModel):
+    id: TeamId
+    name: str
+    group: GroupId
+    """Whose members are the team."""
 
 
-async def require(config: Items, caller: Caller, role: Role) -> None:
-    """Raises :class:`RoleMissing` unless one of the caller's groups is bound to the role."""
-    binding = await config.read(role, "role")
-    if binding is None or caller.groups.isdisjoint(binding["groups"]):
-        raise RoleMissing(role)
+class Binding(BaseModel):
+    """One group that holds a role."""
+
+    group: GroupId
+    teams: list[TeamId] | None = None
+    """What the role is limited to; none for every team and the platform itself."""
+
+
+class Grant(BaseModel):
+    """A support grant: for a group or for a person, until a time."""
+
+    id: str
+    group: GroupId | None = None
+    person: GroupId | None = None
+    reason: str
+    opened_by: str
+    opened_at: Timestamp
+    until: Timestamp
+    closed_at: Timestamp | None = None
+    closed_by: str | None = None
+
+    def is_for(self, caller: Caller) -> bool:
+        return self.person == caller.oid or self.group in caller.groups
+
+    def is_open(self, now: datetime) -> bool:
+        return self.closed_at is None and now < self.until
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The teams that a role reaches; None for all of them and the platform."""
+
+    teams: frozenset[str] | None
+
+    def covers(self, team: str | None) -> bool:
+        """``team`` None asks for the platform."""
+        return self.teams is None or team in self.teams
+
+    def __or__(self, other: "Scope") -> "Scope":
+        if self.teams is None or other.teams is None:
+            return EVERYWHERE
+        return Scope(self.teams | other.teams)
+
+
+EVERYWHERE = Scope(None)
+NOWHERE = Scope(frozenset())
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one caller may do, as it was read at this call."""
+
+    caller: Caller
+    teams: list[Team]
+    roles: dict[Role, Scope]
+    grant: Grant | None
+    """The open support grant that the caller holds."""
+
+    def scope(self, *roles: Role) -> Scope:
+        """What these roles reach together."""
+        scope = NOWHERE
+        for role in roles:
+            scope |= self.roles.get(role, NOWHERE)
+        return scope
+
+    def require(self, *roles: Role, team: str | None) -> None:
+        """Raises :class:`RoleMissing` unless one of the roles covers the team, or the platform if None."""
+        if not self.scope(*roles).covers(team):
+            raise RoleMissing
+
+    def team_for(self, named: str | None) -> Team:
+        """The team that a request is on account of. Raises :class:`NoTeam`, :class:`TeamAmbiguous`."""
+        mine = [team for team in self.teams if named in (None, team.id)]
+        if not mine:
+            raise NoTeam
+        if len(mine) > 1:
+            raise TeamAmbiguous(sorted(team.id for team in mine))
+        return mine[0]
+
+
+_MINE = """
+    SELECT * FROM c WHERE c.type = 'role'
+    OR (c.type = 'team' AND ARRAY_CONTAINS(@groups, c["group"]))
+    OR (c.type = 'grant' AND c.until > @now AND NOT IS_DEFINED(c.closed_at))
+"""
+
+
+async def access_of(config: Items, caller: Caller, first_admins: str, now: datetime) -> Access:
+    """Reads what the caller may do now.
+
+    ``first_admins`` is the group whose members are platform administrators as long as nobody has bound that role.
+    """
+    parameters = {"@groups": sorted(caller.groups), "@now": utc_text(now)}
+    teams, roles, grant = [], {Role.PLATFORM_ADMIN: [Binding(group=first_admins)]}, None
+    async for document in config.query(_MINE, parameters, partition=ACCESS):
+        match document["type"]:
+            case "team":
+                teams.append(team_in(document))
+            case "role":
+                roles[Role(document["role"])] = bindings_in(document)
+            case "grant":
+                found = grant_in(document)
+                if found.is_for(caller) and found.is_open(now):
+                    grant = found
+    scopes = {role: _scope_in(bindings, caller) for role, bindings in roles.items()}
+    return Access(
+        caller=caller,
+        teams=sorted(teams, key=lambda team: team.name),
+        roles={role: scope for role, scope in scopes.items() if scope != NOWHERE},
+        grant=grant,
+    )
+
+
+def _scope_in(bindings: list[Binding], caller: Caller) -> Scope:
+    scope = NOWHERE
+    for binding in bindings:
+        if binding.group in caller.groups:
+            scope |= EVERYWHERE if binding.teams is None else Scope(frozenset(binding.teams))
+    return scope
+
+
+async def groups_in_use(config: Items, first_admins: str) -> set[str]:
+    """Every directory group that the configuration names: all that a caller's groups are ever compared with."""
+    groups = {first_admins}
+    named = "SELECT * FROM c WHERE c.type IN ('team', 'role', 'grant')"
+    async for document in config.query(named, partition=ACCESS):
+        match document["type"]:
+            case "role":
+                groups |= {binding.group for binding in bindings_in(document)}
+            case _ if "group" in document:
+                groups.add(document["group"])
+    audiences = "SELECT c.published.audience FROM c WHERE c.type = 'assistant' AND c.state = 'published'"
+    async for document in config.query(audiences, partition="assistant"):
+        if document["audience"] != "everyone":
+            groups |= set(document["audience"])
+    return groups
+
+
+# The documents. Their ids tell them apart in the partition that they share.
+
+
+def team_document(team: Team) -> dict[str, Any]:
+    return {"kind": ACCESS, "type": "team", "v": 1, **team.model_dump(), "id": f"team:{team.id}"}
+
+
+def team_in(document: dict[str, Any]) -> Team:
+    return Team.model_validate({**document, "id": document["id"].removeprefix("team:")})
+
+
+def role_document(role: Role, bindings: list[Binding]) -> dict[str, Any]:
+    bound = [binding.model_dump() for binding in bindings]
+    return {"kind": ACCESS, "type": "role", "v": 1, "id": f"role:{role}", "role": role, "bindings": bound}
+
+
+def bindings_in(document: dict[str, Any]) -> list[Binding]:
+    return [Binding.model_validate(binding) for binding in document["bindings"]]
+
+
+def grant_document(grant: Grant) -> dict[str, Any]:
+    kept = grant.model_dump(mode="json", exclude_none=True)
+    return {"kind": ACCESS, "type": "grant", "v": 1, **kept, "id": f"grant:{grant.id}"}
+
+
+def grant_in(document: dict[str, Any]) -> Grant:
+    return Grant.model_validate({**document, "id": document["id"].removeprefix("grant:")})

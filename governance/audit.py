@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.bus import AUDIT, Bus
 from services.clock import Timestamp, uuid7
-from services.documents import Items
+from services.documents import Items, Store
 
 ANNOUNCED_FOR = timedelta(minutes=10)
 COLUMN_BYTES = 60_000
@@ -36,11 +36,12 @@ class AuditEvent(BaseModel):
     Revision: int = 1
     """Should an event have more than one row, the highest revision is what holds."""
     EventType: str
-    """``request``, or what an administrator did: ``switch.set``."""
+    """``request``; what an administrator did: ``switch.set``, ``team.set``, ``assistant.publish``, ...; what support
+    did: ``support.read``, ``support.refuse``."""
     Outcome: str
     """How it ended: answered, refused, stopped, failed, abandoned; for administrative events done."""
     Reason: str = ""
-    """The problem type of anything but an answer; for a switch, the reason given."""
+    """The problem type of anything but an answer; for what an administrator did, the reason that they gave."""
     Actor: str
     """Object id in the directory."""
     Team: str = ""
@@ -74,6 +75,8 @@ class AuditEvent(BaseModel):
     """What an administrative event changed."""
     Before: dict[str, Any] = {}
     After: dict[str, Any] = {}
+    Grant: str = ""
+    """Under which support grant it was done."""
 
 
 def cut(text: str) -> tuple[str, int, str]:
@@ -99,11 +102,31 @@ def audit_columns() -> dict[str, str]:
     return columns
 
 
+type Outbox = Literal["control", "config"]
+"""The containers in which an event is kept beside the change that it tells of."""
+type Container = Literal["requests"] | Outbox
+
+PARTITION_KEYS: dict[Outbox, str] = {"control": "scope", "config": "kind"}
+
+KEPT_SECONDS = 30 * 86_400
+"""How long an outbox document stays once its event is written: longer than ``reconcile_audit`` looks back."""
+
+
+def items_of(store: Store, container: Container) -> Items:
+    match container:
+        case "requests":
+            return store.requests
+        case "control":
+            return store.control
+        case "config":
+            return store.config
+
+
 class Reference(BaseModel):
     """An audit message: which document holds the event."""
 
     v: Literal[1] = 1
-    container: Literal["requests", "control"]
+    container: Container
     partition: str
     id: str
 
@@ -118,9 +141,9 @@ def pending(event: AuditEvent) -> dict[str, Any]:
     return {"status": "pending", "revision": event.Revision, "event": event.model_dump(mode="json")}
 
 
-def outbox_document(event: AuditEvent) -> dict[str, Any]:
-    """An outbox document; the caller adds the partition key of the change it is written with."""
-    return {"id": event.EventId, "v": 1, "kind": "audit", "audit": pending(event)}
+def outbox_document(event: AuditEvent, container: Outbox, partition: str) -> dict[str, Any]:
+    """A document that keeps an event in the partition of the change that it is written with."""
+    return {PARTITION_KEYS[container]: partition, "id": event.EventId, "type": "audit", "v": 1, "audit": pending(event)}
 
 
 async def announce(bus: Bus, reference: Reference, event_id: str) -> None:
@@ -139,7 +162,10 @@ async def announce_again(bus: Bus, reference: Reference) -> None:
 async def mark_written(items: Items, reference: Reference, revision: int) -> None:
     """pending -> written, if the event is still the one that was uploaded.
 
-    Raises :class:`services.documents.ConditionFailed` if it has changed since: it is then uploaded again.
+    An outbox document has no other purpose, so it expires from then on. Raises
+    :class:`services.documents.ConditionFailed` if the event has changed since: it is then uploaded again.
     """
-    change = [{"op": "set", "path": "/audit/status", "value": "written"}]
+    change: list[dict[str, Any]] = [{"op": "set", "path": "/audit/status", "value": "written"}]
+    if reference.container != "requests":
+        change.append({"op": "set", "path": "/ttl", "value": KEPT_SECONDS})
     await items.patch(reference.id, reference.partition, change, where=f"from c where c.audit.revision = {revision}")

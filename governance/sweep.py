@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from governance import caps, requests
-from governance.audit import Reference, announce_again, reference_to_request
+from governance.audit import PARTITION_KEYS, Container, Reference, announce_again, items_of, reference_to_request
 from governance.problems import Problem
 from governance.requests import Request
 from services.bus import Bus
@@ -58,9 +58,10 @@ async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
     async for document in store.requests.query(query, parameters):
         await announce_again(bus, reference_to_request(document["id"]))
         sent += 1
-    async for document in store.control.query(query, parameters):
-        await announce_again(bus, Reference(container="control", partition=document["scope"], id=document["id"]))
-        sent += 1
+    for container, key in PARTITION_KEYS.items():
+        async for document in items_of(store, container).query(query, parameters):
+            await announce_again(bus, Reference(container=container, partition=document[key], id=document["id"]))
+            sent += 1
     return sent
 
 
@@ -77,13 +78,15 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, over + timedelta(days=1))}
     missing = 0
     query = (
-        "SELECT c.id, c.scope, c.audit.revision FROM c WHERE c.audit.status = 'written'"
+        "SELECT c.id, c.scope, c.kind, c.audit.revision FROM c WHERE c.audit.status = 'written'"
         " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
     )
-    for items in (store.requests, store.control):
+    keys: list[tuple[Container, str]] = [("requests", "id"), *PARTITION_KEYS.items()]
+    for container, key in keys:
+        items = items_of(store, container)
         async for document in items.query(query, {"@begin": begin, "@end": end}):
             if there.get(document["id"], 0) < document["revision"]:
-                missing += await _make_pending(items, document["id"], document.get("scope") or document["id"])
+                missing += await _make_pending(items, document["id"], document[key])
     return missing
 
 

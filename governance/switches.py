@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from governance.audit import AuditEvent, outbox_document
+from governance.changes import Journal, Outdated, change_event
 from governance.problems import Problem, ProblemError
-from services.clock import utc_now, utc_text, uuid7
-from services.documents import BatchRefused, Items, StoreError
+from services.clock import utc_text
+from services.documents import Items, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -95,43 +95,33 @@ async def require_running(control: Items, assistant_id: str) -> None:
     await require_fresh(control, assistant_id, await check_switches(control, assistant_id))
 
 
-async def set_switch(control: Items, scope: str, *, stopped: bool, reason: str, actor: str) -> str:
-    """Write a switch and its pending audit event in one batch; acknowledge one second later. Returns the event's id.
+async def set_switch(journal: Journal, scope: str, *, stopped: bool, reason: str, actor: str) -> None:
+    """Write a switch with its audit event; acknowledge one second later.
 
     The wait is what makes the acknowledgement a promise: no model call that relied on an older reading can start
     after it, since such a reading is stale by then (:data:`FRESH_SECONDS`).
     """
-    event_id = uuid7()
+    position = {"stopped": stopped, "reason": reason}
     while True:
-        before, now = await control.read(SWITCH_ID, scope), utc_now()
-        position = {"stopped": stopped, "reason": reason}
-        switch = {"id": SWITCH_ID, "scope": scope, "v": 1, **position, "by": actor, "at": utc_text(now)}
-        event = AuditEvent(
-            TimeGenerated=now,
-            EventTime=now,
-            EventId=event_id,
-            EventType="switch.set",
-            Outcome="done",
-            Reason=reason,
-            Actor=actor,
-            Target=scope,
+        before = await journal.store.control.read(SWITCH_ID, scope)
+        event = change_event(
+            "switch.set",
+            actor=actor,
+            target=scope,
+            reason=reason,
             Before={} if before is None else {name: before[name] for name in position},
             After=position,
         )
-        if before is None:
-            write: tuple[Any, ...] = ("create", (switch,))
-        else:
-            write = ("replace", (SWITCH_ID, switch), {"if_match_etag": before["_etag"]})
+        switch = {"id": SWITCH_ID, "scope": scope, "v": 1, **position, "by": actor, "at": utc_text(event.EventTime)}
         try:
-            await control.batch(scope, [write, ("create", ({**outbox_document(event), "scope": scope},))])
-        except BatchRefused as refused:
-            if refused.status not in (409, 412):
-                raise
-            if await control.read(event_id, scope) is None:
-                continue  # somebody else was faster: what was before is now another
-            # else the SDK repeated a batch that had been carried out
-        await asyncio.sleep(ACKNOWLEDGE_AFTER_SECONDS)
-        return event_id
+            if before is None:
+                await journal.create("control", switch, event)
+            else:
+                await journal.replace("control", before, switch, event)
+        except Outdated:
+            continue  # somebody else was faster: what was before is now another
+        break
+    await asyncio.sleep(ACKNOWLEDGE_AFTER_SECONDS)
 
 
 @dataclass(eq=False)

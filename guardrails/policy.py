@@ -4,6 +4,8 @@ A policy that could not be enforced (an unknown category, a pattern that does no
 read, rather than ignored when a text is checked.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import regex  # type: ignore[import-untyped]  # the engine that Presidio uses: unlike `re` it can give up in time
@@ -80,3 +82,27 @@ class Policy(BaseModel):
         if len({rule.id for rule in self.acceptable_use}) < len(self.acceptable_use):
             raise ValueError("two acceptable-use rules have the same id")
         return self
+
+
+def strictest(policies: Sequence[Policy]) -> Policy:
+    """Several policies as one: every rule of each holds, and for a category the strictest action and threshold do.
+
+    Where two policies use the same id for a rule, the policy's id is put before it.
+    """
+    if len(policies) == 1:
+        return policies[0]
+    pii: dict[str, Action] = {}
+    for category, action in ((category, action) for policy in policies for category, action in policy.pii.items()):
+        pii[category] = max(pii.get(category, action), action, key=lambda each: each.severity)
+    uses = Counter(rule.id for policy in policies for rule in policy.acceptable_use)
+    return Policy.model_construct(
+        id="+".join(policy.id for policy in policies),
+        version=max(policy.version for policy in policies),
+        pii=pii,
+        pii_threshold=min(policy.pii_threshold for policy in policies),
+        acceptable_use=[
+            rule if uses[rule.id] == 1 else rule.model_copy(update={"id": f"{policy.id}/{rule.id}"})
+            for policy in policies
+            for rule in policy.acceptable_use
+        ],
+    )

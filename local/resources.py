@@ -16,11 +16,10 @@ _PARTITION_KEYS = {
     "conversations": "/user",
     "usage": "/team",
     "escalations": "/team",
-    "grants": "/id",
     "chunks": "/collection",
 }
 
-_EXPIRING = {"requests", "budgets", "conversations", "grants"}
+_EXPIRING = {"config", "control", "requests", "budgets", "conversations"}
 """Containers whose documents may have a ``ttl`` of their own."""
 
 

@@ -1,4 +1,4 @@
-"""Fills Cosmos DB for the demo: teams, a role, assistants, a policy, a model endpoint, caps (``seed.json``).
+"""Fills Cosmos DB for the demo: teams, roles, assistants, a policy, a model endpoint, caps (``seed.json``).
 
 ``python -m local.seed`` runs with the app's settings and ``MODELS_URL``, once: it refuses to write over anything.
 """
@@ -12,7 +12,10 @@ from typing import Any
 
 import aiohttp
 
+from governance.access import Binding, Role, Team, role_document, team_document
 from governance.caps import period_of
+from routing.assistants import AssistantSettings
+from routing.publishing import Managed, Version, managed_document, version_document
 from services.clock import utc_now
 from services.platform import open_platform
 from services.settings import read_settings
@@ -25,8 +28,27 @@ def documents(models_url: str, model: str) -> dict[str, list[dict[str, Any]]]:
     text = SEED.read_text()
     for name, value in {"models_url": models_url, "model": model, "period": period_of(utc_now())}.items():
         text = text.replace(f"{{{name}}}", value)
-    seeded: dict[str, list[dict[str, Any]]] = json.loads(text)
+    seeded: dict[str, Any] = json.loads(text)
+    config = [team_document(Team.model_validate(team)) for team in seeded.pop("teams")]
+    for role, bindings in dict(seeded.pop("roles")).items():
+        config.append(role_document(Role(role), [Binding.model_validate(each) for each in bindings]))
+    for assistant in seeded.pop("assistants"):
+        config += published(assistant["id"], assistant["versions"], assistant["settings"])
+    seeded["config"] += config
     return seeded
+
+
+def published(assistant_id: str, versions: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """An assistant that was published so many times, the last of them still in use."""
+    draft = AssistantSettings.model_validate(settings)
+    managed = Managed(
+        id=assistant_id, state="published", version=versions, latest_version=versions, draft=draft, published=draft
+    )
+    kept = [
+        Version(assistant=assistant_id, version=each, settings=draft, published_at=utc_now(), published_by="seed")
+        for each in range(1, versions + 1)
+    ]
+    return [managed_document(managed), *map(version_document, kept)]
 
 
 async def seed(models_url: str) -> None:

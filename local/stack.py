@@ -96,6 +96,10 @@ class Stack:
     def person(self, name: str) -> Person:
         return next(person for person in self.directory.people if person.name == name)
 
+    def group(self, name: str) -> str:
+        """The object id of a group of the directory."""
+        return next(str(group.id) for group in self.directory.groups if group.name == name)
+
     def token(self, name: str) -> str:
         """A person's access token for the app."""
         return self._tokens[name]
@@ -256,6 +260,8 @@ class Stack:
             "ENTRA_AUTHORITY": ready["entra"]["authority"],
             "ENTRA_TENANT_ID": str(self.directory.tenant_id),
             "ENTRA_CLIENT_ID": str(self.directory.client_id),
+            "GRAPH_ENDPOINT": ready["entra"]["url"],
+            "PLATFORM_ADMIN_GROUP": self.group("Platform Admins"),
             "IDENTITY_ENDPOINT": ready["entra"]["identity_endpoint"],
             "IDENTITY_HEADER": ready["entra"]["identity_header"],
             **self._settings,

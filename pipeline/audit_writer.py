@@ -7,9 +7,9 @@ from typing import List  # noqa: UP035 - the worker library does not take list[.
 import azure.durable_functions as df
 import azure.functions as func
 
-from governance.audit import Reference, mark_written
+from governance.audit import Reference, items_of, mark_written
 from services.bus import AUDIT
-from services.documents import ConditionFailed, Items, Store
+from services.documents import ConditionFailed
 from services.logs import LogsUnavailable
 from services.platform import platform
 
@@ -33,7 +33,7 @@ async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: 
     uploaded: list[tuple[Reference, int]] = []
     events = []
     for reference in {reference.id: reference for reference in references}.values():
-        document = await items_of(services.store, reference).read(reference.id, reference.partition)
+        document = await items_of(services.store, reference.container).read(reference.id, reference.partition)
         if document is not None and document["audit"]["status"] == "pending":
             events.append(document["audit"]["event"])
             uploaded.append((reference, document["audit"]["revision"]))
@@ -44,10 +44,6 @@ async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: 
         return
     for reference, revision in uploaded:
         try:
-            await mark_written(items_of(services.store, reference), reference, revision)
+            await mark_written(items_of(services.store, reference.container), reference, revision)
         except ConditionFailed:
             log.info("event %s changed while it was uploaded", reference.id)
-
-
-def items_of(store: Store, reference: Reference) -> Items:
-    return store.requests if reference.container == "requests" else store.control

@@ -19,11 +19,11 @@ from governance.requests import KeptResults, ModelUse, Request, RequestOver, Sta
 from governance.switches import Stopped, require_running
 from guardrails.check import Checked, check
 from guardrails.errors import GuardrailTimeout
-from guardrails.policy import Policy
+from guardrails.policy import Policy, strictest
 from guardrails.verdict import Action, Verdict
 from pipeline.worker import governor
 from routing.assistants import assistant_in_use
-from routing.endpoints import find_endpoint
+from routing.endpoints import endpoint_of
 from routing.governed_call import CallUnderWay, ModelCall, governed_call
 from routing.grounding import ground as retrieve
 from routing.messages import Message
@@ -146,9 +146,13 @@ def _kept(verdict: Verdict) -> dict[str, Any]:
 
 async def _policy(services: Platform, request: Request) -> Policy:
     assistant = await assistant_in_use(services.store.config, request.assistant)
-    document = await services.store.config.read(assistant.policy, "policy")
+    return strictest([await _one_policy(services, policy_id) for policy_id in assistant.policies])
+
+
+async def _one_policy(services: Platform, policy_id: str) -> Policy:
+    document = await services.store.config.read(policy_id, "policy")
     if document is None:
-        raise PolicyMissing(assistant.policy)
+        raise PolicyMissing(policy_id)
     return Policy.model_validate({name: document[name] for name in Policy.model_fields if name in document})
 
 
@@ -184,7 +188,7 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     """The one call to the model; its raw answer stays in the request's document until it is checked."""
     assert request.checked_prompt is not None
     assistant = await assistant_in_use(services.store.config, request.assistant)
-    endpoint = await find_endpoint(services.store.config, assistant.endpoint)
+    endpoint = await endpoint_of(services.store.config, assistant.route)
     messages: list[Message] = [
         {"role": "system", "content": assistant.system_prompt},
         {"role": "user", "content": request.checked_prompt},

@@ -1,16 +1,16 @@
 """The timers: each does its round and may run twice, late, or not at all until the next time."""
 
 import logging
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from governance import caps, costs
+from governance.access import EVERYWHERE
 from governance.sweep import ABANDONED, STUCK, announce_pending, give_up, reconcile, release_written
+from governance.teams import list_teams
 from services.clock import utc_now
-from services.documents import Items
 from services.platform import platform
 
 log = logging.getLogger(__name__)
@@ -32,19 +32,19 @@ async def rollup_costs(timer: func.TimerRequest) -> None:
     """Hourly: the sums of today and the days before, of every team."""
     store = (await platform()).store
     today = utc_now().date()
-    async for team in _teams(store.config):
+    async for team, _ in list_teams(store.config, EVERYWHERE):
         for day in (today - timedelta(days=back) for back in range(ROLLED_UP_DAYS)):
-            rows = await costs.roll_up(store.budgets, store.usage, team, day)
-            log.info("costs of %s on %s: %d rows", team, day, rows)
+            rows = await costs.roll_up(store.budgets, store.usage, team.id, day)
+            log.info("costs of %s on %s: %d rows", team.id, day, rows)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="0 0 * * * *")
 async def reset_caps(timer: func.TimerRequest) -> None:
     """Hourly: a team whose month is over begins the new one with nothing spent."""
     store = (await platform()).store
-    async for team in _teams(store.config):
-        if await caps.reset(store.budgets, team, utc_now()):
-            log.info("the cap of %s was reset", team)
+    async for team, _ in list_teams(store.config, EVERYWHERE):
+        if await caps.reset(store.budgets, team.id, utc_now()):
+            log.info("the cap of %s was reset", team.id)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
@@ -83,8 +83,3 @@ async def reconcile_audit(timer: func.TimerRequest) -> None:
     missing = await reconcile(services.store, services.audit_log, until, RECONCILED)
     if missing:
         log.warning("%d audit events were not in Log Analytics and are sent again", missing)
-
-
-async def _teams(config: Items) -> AsyncIterator[str]:
-    async for document in config.query("SELECT c.id FROM c WHERE c.kind = 'team'", partition="team"):
-        yield document["id"]

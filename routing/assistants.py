@@ -1,14 +1,23 @@
-"""Assistants and their audience: a caller sees the ones that their groups grant, and can't tell that others exist."""
+"""Assistants and their audience: a caller sees the ones that their groups grant, and can't tell that others exist.
 
-from typing import Any, Literal
+Whether somebody is in an assistant's audience is decided by the store, in the one condition that finding and listing
+share: what is outside it is not found, by the same reads and the same answer as what does not exist (claim I3).
+"""
 
-from pydantic import BaseModel
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from governance.access import GroupId, TeamId
 from governance.identity import Caller
 from governance.problems import ProblemError
-from services.documents import Items
+from services.documents import Document, Items
 
-EVERYONE = "everyone"
+ASSISTANT = "assistant"
+"""The partition of ``config``: every assistant, and every version of it that was ever published."""
+
+type Audience = Literal["everyone"] | Annotated[list[GroupId], Field(max_length=100)]
+"""Directory groups, or everyone in the directory; an empty list is nobody."""
 
 
 class AssistantUnknown(ProblemError):
@@ -18,48 +27,67 @@ class AssistantUnknown(ProblemError):
     detail = "There is no such assistant."
 
 
-class Assistant(BaseModel):
-    id: str
-    version: int
-    name: str
-    description: str
-    system_prompt: str
-    endpoint: str
-    """Id of the model endpoint that answers."""
-    temperature: float
-    max_output_tokens: int
-    audience: list[str]
-    """Object ids of directory groups, or ``everyone``; an empty one is nobody."""
-    policy: str
-    """Id of the guardrail policy."""
+class AssistantSettings(BaseModel):
+    """What a publisher decides about an assistant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100)
+    description: str = Field(max_length=1000)
+    system_prompt: str = Field(max_length=12_000)
+    route: str = Field(min_length=1, max_length=100)
+    """The model workload, such as ``general``: which endpoints serve it is configured elsewhere."""
+    temperature: float = Field(ge=0, le=2)
+    max_output_tokens: int = Field(ge=1, le=100_000)
+    audience: Audience
+    owner_team: TeamId
+    policies: Annotated[list[str], Field(min_length=1, max_length=10)]
+    """Ids of the guardrail policies; of each rule the strictest holds."""
+    collections: Annotated[list[str], Field(max_length=20)] = []
+    """Ids of the collections of documents that answers are grounded in."""
     residency: Literal["any", "azure"]
     """``azure``: never answered by an endpoint outside Azure."""
-    state: Literal["draft", "published", "retired"]
 
-    def admits(self, caller: Caller) -> bool:
-        granted = EVERYONE in self.audience or not caller.groups.isdisjoint(self.audience)
-        return self.state == "published" and granted
+
+class Assistant(AssistantSettings):
+    """One published version, as it is used."""
+
+    id: str
+    version: int
+
+
+_USABLE = """c.type = 'assistant' AND c.state = 'published' AND (c.published.audience = 'everyone'
+    OR EXISTS(SELECT VALUE g FROM g IN c.published.audience WHERE ARRAY_CONTAINS(@groups, g)))"""
+
+
+_LIST = f"SELECT * FROM c WHERE {_USABLE}"  # noqa: S608 - constants; the values are parameters
+_FIND = f"{_LIST} AND c.id = @id"
 
 
 async def find_assistant(config: Items, assistant_id: str, caller: Caller) -> Assistant:
     """Raises :class:`AssistantUnknown`, the same whether it doesn't exist or isn't the caller's."""
-    document = await config.read(assistant_id, "assistant")
-    assistant = None if document is None else Assistant.model_validate(document)
-    if assistant is None or not assistant.admits(caller):
+    parameters = {"@id": assistant_id, "@groups": sorted(caller.groups)}
+    found = [published_in(document) async for document in config.query(_FIND, parameters, partition=ASSISTANT)]
+    if not found:
         raise AssistantUnknown
-    return assistant
+    return found[0]
 
 
 async def list_assistants(config: Items, caller: Caller) -> list[Assistant]:
     """The caller's assistants, by name."""
-    query = "SELECT * FROM c WHERE c.kind = 'assistant' AND c.state = 'published'"
-    published = [Assistant.model_validate(document) async for document in config.query(query, partition="assistant")]
-    return sorted((each for each in published if each.admits(caller)), key=lambda each: each.name)
+    parameters = {"@groups": sorted(caller.groups)}
+    usable = [published_in(document) async for document in config.query(_LIST, parameters, partition=ASSISTANT)]
+    return sorted(usable, key=lambda assistant: (assistant.name, assistant.id))
 
 
 async def assistant_in_use(config: Items, assistant_id: str) -> Assistant:
     """For a request that was accepted already. Raises :class:`AssistantUnknown` if it is not published any more."""
-    document: dict[str, Any] | None = await config.read(assistant_id, "assistant")
-    if document is None or document["state"] != "published":
+    document = await config.read(assistant_id, ASSISTANT)
+    if document is None or document.get("state") != "published":
         raise AssistantUnknown
-    return Assistant.model_validate(document)
+    return published_in(document)
+
+
+def published_in(document: Document) -> Assistant:
+    published: dict[str, Any] = document["published"]
+    return Assistant.model_validate({**published, "id": document["id"], "version": document["version"]})

@@ -17,6 +17,13 @@ class EndpointUnknown(ProblemError):
     detail = "The assistant's model endpoint is not configured."
 
 
+class RouteUnknown(ProblemError):
+    """The assistant's route is not configured, or has no endpoint."""
+
+    type = "not-available"
+    detail = "The assistant's model route is not configured."
+
+
 class PriceUnknown(ProblemError):
     """The endpoint has no price: what a call costs is not known, so none is made."""
 
@@ -54,6 +61,22 @@ class Endpoint(BaseModel):
     contract: str
     """The terms in a few words, such as "no training, no retention"."""
     price: Price | None = None
+
+
+class Route(BaseModel):
+    """A model workload, and the endpoints that serve it."""
+
+    id: str
+    endpoints: list[str]
+    """Their ids, in order; there is no fallback to the others yet."""
+
+
+async def endpoint_of(config: Items, route_id: str) -> Endpoint:
+    """The endpoint that serves a workload. Raises :class:`RouteUnknown`, :class:`EndpointUnknown`."""
+    document = await config.read(route_id, "route")
+    if document is None or not document["endpoints"]:
+        raise RouteUnknown(route_id)
+    return await find_endpoint(config, Route.model_validate(document).endpoints[0])
 
 
 async def find_endpoint(config: Items, endpoint_id: str) -> Endpoint:

@@ -12,9 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.servicebus import ServiceBusMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 from azure.servicebus.aio import AutoLockRenewer, ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusError
+from pydantic import BaseModel
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ AUDIT = "audit"
 REPLIES = "replies"
 
 SEND_TIMEOUT_SECONDS = 20.0
+PEEK_TIMEOUT_SECONDS = 10.0
+MOST_COUNTED = 1000
 CLOSE_SECONDS = 2.0
 SDK_RETRIES = 1
 """Enough for a link that the broker closed while it idled; whoever sends has the rest of the retries."""
@@ -41,6 +44,16 @@ def bus_client(connection: str | None, namespace: str | None, credential: AsyncT
         return ServiceBusClient.from_connection_string(connection, retry_total=SDK_RETRIES)
     assert namespace
     return ServiceBusClient(namespace, credential, retry_total=SDK_RETRIES)
+
+
+class Depth(BaseModel):
+    """How many messages a queue has."""
+
+    messages: int
+    """Waiting, scheduled or being worked on."""
+    dead_letters: int
+    at_least: bool
+    """There are more than were counted (:data:`MOST_COUNTED` of each)."""
 
 
 class Bus:
@@ -88,6 +101,28 @@ class Bus:
         except BaseException:
             await self._forget(queue)
             raise
+
+    async def depth(self, queue: str) -> Depth:
+        """Counts by peeking, which takes and locks nothing, and needs no right but to receive.
+
+        Raises :class:`BusUnavailable`.
+        """
+        try:
+            async with asyncio.timeout(PEEK_TIMEOUT_SECONDS):
+                messages = await self._count(queue, None)
+                dead = await self._count(queue, ServiceBusSubQueue.DEAD_LETTER)
+        except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
+            raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
+        return Depth(messages=messages, dead_letters=dead, at_least=MOST_COUNTED in (messages, dead))
+
+    async def _count(self, queue: str, sub_queue: ServiceBusSubQueue | None) -> int:
+        count, last = 0, 0
+        async with self._client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
+            while count < MOST_COUNTED and (
+                page := await receiver.peek_messages(MOST_COUNTED - count, sequence_number=last + 1)
+            ):
+                count, last = count + len(page), page[-1].sequence_number or 0
+        return count
 
     async def _forget(self, queue: str) -> None:
         """The next send opens a new sender: a closed one never opens again."""

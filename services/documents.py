@@ -137,9 +137,13 @@ class Items:
             )
         )
 
-    async def batch(self, partition: str, operations: Sequence[tuple[Any, ...]]) -> None:
-        """All of the operations or none. Raises :class:`BatchRefused` with the one that failed."""
-        await _carried_out(self._container.execute_item_batch(operations, partition))
+    async def batch(self, partition: str, operations: Sequence[tuple[Any, ...]]) -> list[str]:
+        """All of the operations or none. Returns the ETag of each item (nothing for one that was deleted).
+
+        Raises :class:`BatchRefused` with the operation that failed.
+        """
+        results = await _carried_out(self._container.execute_item_batch(operations, partition))
+        return [str(result.get("eTag", "")) for result in results]
 
     async def query(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, partition: str | None = None

@@ -11,6 +11,7 @@ from azure.monitor.query.aio import LogsQueryClient
 
 from services.bus import Bus, Replies, bus_client
 from services.documents import Store, cosmos_client, require_strong
+from services.graph import Graph
 from services.logs import AuditLog
 from services.settings import Settings, read_settings
 
@@ -28,6 +29,7 @@ class Platform:
     bus: Bus
     replies: Replies
     audit_log: AuditLog
+    graph: Graph
 
 
 _opening = asyncio.Lock()
@@ -70,4 +72,5 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
         settings.logs_stream,
         settings.logs_workspace_id,
     )
-    return Platform(settings, Store(cosmos, settings.cosmos_database), Bus(bus), replies, audit_log)
+    graph = await stack.enter_async_context(Graph(settings.graph_endpoint, credential))
+    return Platform(settings, Store(cosmos, settings.cosmos_database), Bus(bus), replies, audit_log, graph)

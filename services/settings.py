@@ -30,6 +30,9 @@ class Settings(BaseModel):
     """``https://login.microsoftonline.com/<tenant id>``."""
     entra_tenant_id: str = Field(alias="ENTRA_TENANT_ID")
     entra_client_id: str = Field(alias="ENTRA_CLIENT_ID")
+    graph_endpoint: str = Field("https://graph.microsoft.com", alias="GRAPH_ENDPOINT")
+    platform_admin_group: str = Field(alias="PLATFORM_ADMIN_GROUP")
+    """Object id of the directory group whose members are platform administrators until somebody binds that role."""
     identity_client_id: str | None = Field(None, alias="AZURE_CLIENT_ID")
     """The user-assigned managed identity; unset for the system-assigned one."""
 

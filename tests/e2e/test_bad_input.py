@@ -162,7 +162,7 @@ async def test_when_a_token_is_not_this_tenants_for_this_app_and_a_person_then_4
         ):
             reply = await asking.call(method, path, token=token, **options)
             problem = reply.is_problem(401, "token-refused")
-            assert why in problem["detail"]
+            assert problem["detail"] == "Sign in again: the access token is missing, or it was refused.", why
             assert reply.headers["WWW-Authenticate"] == "Bearer"
             assert token not in reply.text
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from governance.changes import Journal
 from governance.switches import PLATFORM, Stopped, check_switches, set_switch
 from local.tls import Certificates
+from services.bus import Bus, BusUnavailable
 from services.documents import (
     BatchRefused,
     ConditionFailed,
@@ -14,6 +16,7 @@ from services.documents import (
     ItemExists,
     ItemMissing,
     Items,
+    Store,
     StoreUnavailable,
     require_strong,
 )
@@ -134,15 +137,25 @@ async def test_when_the_account_is_weaker_then_it_is_refused(certificates: Certi
             await require_strong(await weak.client())
 
 
-async def stop(control: Items) -> None:
-    await set_switch(control, PLATFORM, stopped=True, reason="a drill", actor="ivan")
+class Unreachable(Bus):
+    """No queue can be told, so every event stays where it was written."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def send(self, queue: str, *_: Any, **__: Any) -> None:
+        raise BusUnavailable(queue)
+
+
+async def stop(store: Store) -> None:
+    await set_switch(Journal(store, Unreachable()), PLATFORM, stopped=True, reason="a drill", actor="ivan")
 
 
 @pytest.mark.claim("K3")
 async def test_when_a_stop_is_acknowledged_then_every_other_client_sees_it(strong: Account) -> None:
     mine, others = await strong.store(), await strong.store()
     await check_switches(others.control, "helper")
-    await stop(mine.control)
+    await stop(mine)
     with pytest.raises(Stopped):
         await check_switches(others.control, "helper")
 
@@ -154,5 +167,5 @@ async def test_when_the_account_were_weaker_then_another_client_would_miss_an_ac
     async with account(certificates, consistency="Session", lag=60) as weak:
         mine, others = await weak.store(), await weak.store()
         await check_switches(others.control, "helper")
-        await stop(mine.control)
+        await stop(mine)
         await check_switches(others.control, "helper")

@@ -51,8 +51,10 @@ def test_when_a_text_is_longer_than_a_column_then_its_beginning_is_kept_and_the_
 
 def test_when_an_event_is_put_in_an_outbox_then_it_is_pending_under_its_own_id() -> None:
     told = event()
-    document = outbox_document(told)
-    assert (document["id"], document["kind"], document["audit"]) == (told.EventId, "audit", pending(told))
+    document = outbox_document(told, "config", "access")
+    assert (document["id"], document["kind"], document["audit"]) == (told.EventId, "access", pending(told))
+    assert document["type"] == "audit", "what shares its partition tells it apart"
+    assert outbox_document(told, "control", "platform")["scope"] == "platform"
     assert (pending(told)["status"], pending(told)["revision"]) == ("pending", 1)
     assert AuditEvent.model_validate(pending(told)["event"]) == told
     assert pending(told)["event"]["EventTime"].endswith("Z")

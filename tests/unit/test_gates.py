@@ -17,12 +17,19 @@ from typing import Any
 import pytest
 
 import function_app
+from api.operation import OPERATIONS
 
 PRODUCT = ("api", "pipeline", "guardrails", "routing", "governance", "services")
 OURS = {
     *("ingest", "get_request", "start", "answer_request"),
     *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
-    *("write_audit", "rollup_costs", "reset_caps", "sweep", "reconcile_audit", "list_assistants", "put_switch"),
+    *("write_audit", "rollup_costs", "reset_caps", "sweep", "reconcile_audit"),
+    *("list_assistants", "get_assistant", "get_me", "put_switch", "get_openapi"),
+    *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
+    *("publish_assistant", "restore_assistant", "retire_assistant"),
+    *("list_teams", "put_team", "remove_team", "list_roles", "put_role"),
+    *("list_grants", "open_grant", "close_grant"),
+    *("get_health", "get_versions", "get_configuration", "get_queues", "get_errors"),
 }
 DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 """What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
@@ -117,8 +124,9 @@ def test_when_functions_are_followed_then_every_http_function_checks_who_calls(
     calls: Calls, functions: dict[str, Any]
 ) -> None:
     http = {name for name, each in functions.items() if each.get_trigger().get_binding_name() == "httpTrigger"}
-    assert http == {"ingest", "get_request", "list_assistants", "put_switch"}
-    assert http <= reaching(calls, functions, "governance.identity.TokenChecker.check")
+    assert http == OPERATIONS.keys()
+    for check in ("governance.identity.TokenChecker.check", "governance.access.access_of"):
+        assert http <= reaching(calls, functions, check)
 
 
 def test_when_the_governed_call_is_followed_then_every_gate_is_there(calls: Calls) -> None:

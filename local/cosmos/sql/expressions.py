@@ -87,6 +87,21 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Exists:
+    """``EXISTS(SELECT VALUE x FROM x IN array WHERE condition)``: what is no array has no elements."""
+
+    alias: str
+    array: Expression
+    where: Expression | None
+
+    def evaluate(self, row: Row) -> Value:
+        array = self.array.evaluate(row)
+        elements = array if isinstance(array, list) else []
+        where = self.where
+        return any(where is None or where.evaluate({**row, self.alias: element}) is True for element in elements)
+
+
+@dataclass(frozen=True, slots=True)
 class Equality:
     left: Expression
     right: Expression

@@ -12,6 +12,7 @@ from local.cosmos.sql.expressions import (
     ArrayOf,
     Call,
     Equality,
+    Exists,
     Expression,
     In,
     Inequality,
@@ -59,6 +60,7 @@ class _Parser:
         self._tokens = tokens(text)
         self._next = 0
         self._names: set[str] = set()
+        self._walked: set[str] = set()
         self._parameters: set[str] = set()
 
     # tokens
@@ -145,6 +147,8 @@ class _Parser:
     def _finish(self, alias: str) -> None:
         if self._token.kind != "end":
             raise self._error("end of query expected")
+        if alias in self._walked:
+            raise SqlError(f"The alias '{alias}' is used twice.")
         for name in self._names - {alias}:
             raise SqlError(f"Identifier '{name}' could not be resolved.")
 
@@ -287,6 +291,8 @@ class _Parser:
                 return self._name_or_call()
             case "keyword" if self._token.text in _CONSTANTS:
                 return Literal(_CONSTANTS[self._take().text])
+            case "keyword" if self._accept("EXISTS"):
+                return self._exists()
             case "symbol":
                 return self._bracketed()
             case _:
@@ -305,6 +311,23 @@ class _Parser:
         if not function.least <= len(arguments) <= function.most:
             raise SqlError(f"The {name.upper()} function has the wrong number of arguments.")
         return Call(function.body, arguments)
+
+    def _exists(self) -> Exists:
+        """Of the subqueries, only a walk over one array of the row (or of a walk around this one)."""
+        for expected in ("(", "SELECT", "VALUE"):
+            self._expect(expected)
+        selected = self._expression()
+        self._expect("FROM")
+        alias = self._identifier()
+        self._expect("IN")
+        array = self._member()
+        where = self._expression() if self._accept("WHERE") else None
+        self._expect(")")
+        if selected not in (Name(alias), Literal(1)):
+            raise SqlError("EXISTS of anything but the element itself (or 1) is not supported by this stand-in.")
+        self._names.discard(alias)  # it is known within, and nothing around may be called so
+        self._walked.add(alias)
+        return Exists(alias, array, where)
 
     def _bracketed(self) -> Expression:
         match self._accept("(", "[", "{"):

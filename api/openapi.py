@@ -1,0 +1,108 @@
+"""``GET /api/openapi.json``: the HTTP API as OpenAPI 3.1, from what the operations declare.
+
+https://spec.openapis.org/oas/v3.1.0
+"""
+
+import re
+from typing import Any
+
+import azure.durable_functions as df
+from pydantic import BaseModel, RootModel
+from pydantic.json_schema import models_json_schema
+
+from api.operation import OPERATIONS, Call, Operation, Reply, operation
+from governance.problems import PROBLEM_TYPES
+from services.version import VERSION
+
+bp = df.Blueprint()
+
+SCHEMAS = "#/components/schemas/{model}"
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457: why there is no answer."""
+
+    type: str
+    """``/problems/<type>``."""
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+
+
+class OpenApi(RootModel[dict[str, Any]]):
+    """The document."""
+
+
+@operation(bp, "GET", "openapi.json", answers={200: OpenApi}, support=True)
+async def get_openapi(call: Call[None]) -> Reply:  # noqa: ARG001
+    """This document."""
+    return Reply(OpenApi(document()))
+
+
+def document() -> dict[str, Any]:
+    """Every operation there is, in the order of its path."""
+    operations = sorted(OPERATIONS.values(), key=lambda each: (each.route, each.method))
+    models = {model for each in operations for model in _models(each)} | {ProblemDetails}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    references, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=SCHEMAS)
+    named: dict[Any, Any] = {model: reference for (model, _), reference in references.items()}
+    paths: dict[str, Any] = {}
+    for each in operations:
+        paths.setdefault(f"/api/{each.route}", {})[each.method.lower()] = _operation(each, named)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Governed assistants", "version": VERSION},
+        "security": [{"entra": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _models(declared: Operation) -> set[type[BaseModel]]:
+    return {*declared.answers.values(), *([declared.body] if declared.body else [])}
+
+
+def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
+    path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", declared.route)
+    ]
+    headers = [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
+        for name in ("If-Match", "If-None-Match")
+        if declared.tagged
+    ]
+    described: dict[str, Any] = {
+        "operationId": declared.name,
+        "summary": declared.summary,
+        "parameters": [*path, *headers],
+        "responses": {
+            **{
+                str(status): {
+                    "description": _first_line(model),
+                    "content": {"application/json": {"schema": named[model]}},
+                }
+                for status, model in declared.answers.items()
+            },
+            "default": {
+                "description": f"A problem: {', '.join(PROBLEM_TYPES)}",
+                "content": {"application/problem+json": {"schema": named[ProblemDetails]}},
+            },
+        },
+    }
+    if declared.body:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": named[declared.body]}},
+        }
+    if declared.roles:
+        described["x-roles"] = [*declared.roles, *(["support grant"] if declared.support else [])]
+    return described
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").partition("\n")[0] or model.__name__

@@ -1,0 +1,189 @@
+"""What every HTTP function has in common: who calls is known before anything is done, and every answer has a shape.
+
+An operation is declared with its route, what it takes, what it answers and which roles it is for. From this come the
+function that Azure calls, the gate before it, and the OpenAPI document; a route without the gate can't be made.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+from pydantic import BaseModel
+
+from api.body import TEXT_CHARACTERS, read_body
+from api.caller import caller_of
+from api.problems import NotAvailable, json_response, problem_response
+from governance.access import Access, Role, RoleMissing, access_of
+from governance.changes import Journal, as_seen
+from governance.identity import Caller, TokenRefused
+from governance.problems import ProblemError
+from governance.support import SupportOnly, note_support
+from services.bus import BusUnavailable
+from services.clock import utc_now
+from services.documents import StoreError
+from services.logs import LogsUnavailable
+from services.platform import Platform, platform
+
+log = logging.getLogger(__name__)
+
+
+class PreconditionRequired(ProblemError):
+    """A change must say of what (RFC 6585, section 3)."""
+
+    type = "precondition-required"
+    detail = "Send If-Match with the ETag that you read; to make something new, If-None-Match: *."
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is declared of one HTTP function."""
+
+    name: str
+    method: str
+    route: str
+    summary: str
+    answers: Mapping[int, type[BaseModel]]
+    """By status, what is answered when nothing is wrong."""
+    body: type[BaseModel] | None
+    roles: tuple[Role, ...]
+    """Whose holders may call it, for some team at least; none for everybody who is signed in."""
+    support: bool
+    """Whether the holder of a support grant may call it."""
+    tagged: bool
+    """Whether a change needs If-Match (or If-None-Match)."""
+
+
+OPERATIONS: dict[str, Operation] = {}
+"""Every operation there is, by the name of its function."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: BaseModel
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call[Body: BaseModel | None]:
+    """One call of an operation, by somebody who is known."""
+
+    req: func.HttpRequest
+    services: Platform
+    access: Access
+    shape: type[Body] | None
+
+    @property
+    def caller(self) -> Caller:
+        return self.access.caller
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.services.store, self.services.bus)
+
+    def path(self, name: str) -> str:
+        """A part of the path, by its name in the route."""
+        value: str = self.req.route_params[name]
+        return value
+
+    def body(self, most_characters: int = TEXT_CHARACTERS) -> Body:
+        """Raises what :func:`api.body.read_body` raises."""
+        assert self.shape is not None, "the operation declares no body"
+        return read_body(self.req, self.shape, most_characters)
+
+    def etag(self) -> str | None:
+        """What the client says it is changing: an ETag, or None for something new (RFC 9110, section 13.1).
+
+        Raises :class:`PreconditionRequired`.
+        """
+        match: str | None = self.req.headers.get("If-Match")
+        none_match: str | None = self.req.headers.get("If-None-Match")
+        if match and not none_match:
+            return match
+        if none_match == "*" and not match:
+            return None
+        raise PreconditionRequired
+
+    def require_etag(self, document: Mapping[str, Any]) -> None:
+        """Raises :class:`PreconditionRequired`, and :class:`governance.changes.Outdated` unless it is this one."""
+        as_seen(dict(document), self.etag())
+
+
+type Handler[Body: BaseModel | None] = Callable[[Call[Body]], Awaitable[Reply]]
+
+
+def operation[Body: BaseModel | None](
+    bp: df.Blueprint,
+    method: str,
+    route: str,
+    *,
+    answers: Mapping[int, type[BaseModel]],
+    body: type[Body] | None = None,
+    roles: tuple[Role, ...] = (),
+    outside: type[ProblemError] = RoleMissing,
+    support: bool = False,
+    tagged: bool = False,
+) -> Callable[[Handler[Body]], Handler[Body]]:
+    """Registers a handler as the HTTP function of its name, behind the gate.
+
+    ``outside`` is what somebody is told who holds none of the roles: about an assistant, that there is none.
+    """
+
+    def register(handler: Handler[Body]) -> Handler[Body]:
+        declared = Operation(
+            name=handler.__name__,
+            method=method,
+            route=route,
+            summary=(handler.__doc__ or "").partition("\n")[0],
+            answers=answers,
+            body=body,  # type: ignore[arg-type]  # NoneType is no model
+            roles=roles,
+            support=support,
+            tagged=tagged,
+        )
+        OPERATIONS[declared.name] = declared
+
+        async def answered(req: func.HttpRequest) -> func.HttpResponse:
+            try:
+                services = await platform()
+                access = await _admitted(declared, req, services, outside)
+                reply = await handler(Call(req, services, access, body))
+                assert type(reply.body) is answers[reply.status], "it answers what it declares"
+                return json_response(reply.body, reply.status, reply.headers)
+            except TokenRefused as error:
+                log.info("%s: token refused: %s", declared.name, error)
+                return problem_response(error)
+            except ProblemError as error:
+                return problem_response(error)
+            except (StoreError, BusUnavailable, LogsUnavailable) as error:
+                log.warning("%s: %s: %s", declared.name, type(error).__name__, error)
+                return problem_response(NotAvailable())
+            except Exception as error:
+                # Its message may hold anything, so only its type is logged.
+                log.error("%s: %s", declared.name, type(error).__name__)
+                return problem_response(NotAvailable())
+
+        answered.__name__ = handler.__name__  # by which Azure knows it
+        bp.route(route, methods=[method])(answered)
+        return handler
+
+    return register
+
+
+async def _admitted(
+    declared: Operation, req: func.HttpRequest, services: Platform, outside: type[ProblemError]
+) -> Access:
+    """The gate: who calls, what they may do, and whether that is enough for this operation."""
+    first_admins = services.settings.platform_admin_group
+    caller = await caller_of(req, services)
+    access = await access_of(services.store.config, caller, first_admins, utc_now())
+    if access.grant is not None:
+        await note_support(Journal(services.store, services.bus), access, declared.name, allowed=declared.support)
+        if not declared.support:
+            raise SupportOnly
+    elif declared.roles and access.roles.keys().isdisjoint(declared.roles):
+        raise outside
+    return access

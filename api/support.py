@@ -1,0 +1,205 @@
+"""Support grants, which platform admins open and close, and what their holders (and IT Operations) may read."""
+
+import importlib.metadata
+import platform as python
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import Self
+
+import azure.durable_functions as df
+from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
+
+from api.operation import Call, Reply, operation
+from api.reason import Reason
+from governance import support
+from governance.access import Grant, GroupId, Role
+from governance.switches import PLATFORM, SWITCH_ID
+from routing.overview import Configuration, overview
+from services.bus import AUDIT, REQUESTS, BusUnavailable
+from services.documents import StoreError
+from services.logs import LogsUnavailable
+from services.version import VERSION
+
+bp = df.Blueprint()
+
+ADMINS = (Role.PLATFORM_ADMIN,)
+READERS = (Role.PLATFORM_ADMIN, Role.AUDITOR)
+OBSERVERS = (Role.PLATFORM_ADMIN, Role.IT_OPS)
+"""Who may read what support may read, without a grant."""
+
+PACKAGES = (
+    "azure-cosmos", "azure-functions", "azure-functions-durable", "azure-identity", "azure-monitor-ingestion",
+    "azure-monitor-query", "azure-servicebus", "openai", "presidio-analyzer", "pydantic", "spacy",
+)  # fmt: skip
+ERRORS_OVER = timedelta(days=1)
+
+
+class NewGrant(Reason):
+    group: GroupId | None = None
+    person: GroupId | None = None
+    """Object id of one person; exactly one of the two is given."""
+    until: AwareDatetime
+
+    @model_validator(mode="after")
+    def _for_somebody(self) -> Self:
+        if (self.group is None) == (self.person is None):
+            raise ValueError("name either a group or a person")
+        return self
+
+
+class Grants(BaseModel):
+    grants: list[Grant]
+
+
+class Check(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    service: str
+    answers: bool
+
+
+class Health(BaseModel):
+    platform_stopped: bool
+    checks: list[Check]
+
+
+class Versions(BaseModel):
+    product: str
+    python: str
+    packages: dict[str, str]
+
+
+class Queue(BaseModel):
+    name: str
+    messages: int
+    dead_letters: int
+    at_least: bool
+    """There are more than were counted."""
+
+
+class Queues(BaseModel):
+    queues: list[Queue]
+
+
+class Outcomes(BaseModel):
+    """How many requests ended so."""
+
+    outcome: str
+    problem: str
+    """Its type; empty for an answer."""
+    requests: int
+
+
+class Errors(BaseModel):
+    hours: int
+    outcomes: list[Outcomes]
+
+
+@operation(bp, "GET", "support-grants", answers={200: Grants}, roles=READERS)
+async def list_grants(call: Call[None]) -> Reply:
+    """Every support grant there ever was, the latest first."""
+    call.access.require(*READERS, team=None)
+    return Reply(Grants(grants=await support.list_grants(call.services.store.config)))
+
+
+@operation(bp, "POST", "support-grants", body=NewGrant, answers={201: Grant}, roles=ADMINS)
+async def open_grant(call: Call[NewGrant]) -> Reply:
+    """Open support for a group or a person, for at most 72 hours."""
+    asked = call.body()
+    grant = await support.open_grant(
+        call.journal,
+        group=asked.group,
+        person=asked.person,
+        until=asked.until,
+        actor=call.caller.oid,
+        reason=asked.reason,
+        first_admins=call.services.settings.platform_admin_group,
+    )
+    return Reply(grant, 201)
+
+
+@operation(bp, "POST", "support-grants/{grant_id}/close", body=Reason, answers={200: Grant}, roles=ADMINS)
+async def close_grant(call: Call[Reason]) -> Reply:
+    """Close support at once."""
+    reason = call.body().reason
+    grant = await support.close_grant(call.journal, call.path("grant_id"), actor=call.caller.oid, reason=reason)
+    return Reply(grant)
+
+
+@operation(bp, "GET", "support/health", answers={200: Health}, roles=OBSERVERS, support=True)
+async def get_health(call: Call[None]) -> Reply:
+    """Whether the services that the product needs answer."""
+    _require_observer(call)
+    services = call.services
+    switch = await services.store.control.read(SWITCH_ID, PLATFORM)
+    checks = {
+        "cosmos": services.store.requests.read("health", "health"),
+        "servicebus": services.bus.depth(REQUESTS),
+        "loganalytics": services.audit_log.query("AuditEvents_CL | take 1 | project EventId", timedelta(hours=1)),
+    }
+    return Reply(
+        Health(
+            platform_stopped=switch is not None and switch["stopped"],
+            checks=[Check(service=name, answers=await _answers(check)) for name, check in checks.items()],
+        )
+    )
+
+
+@operation(bp, "GET", "support/versions", answers={200: Versions}, roles=OBSERVERS, support=True)
+async def get_versions(call: Call[None]) -> Reply:
+    """What is installed."""
+    _require_observer(call)
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return Reply(Versions(product=VERSION, python=python.python_version(), packages=packages))
+
+
+@operation(bp, "GET", "support/configuration", answers={200: Configuration}, roles=OBSERVERS, support=True)
+async def get_configuration(call: Call[None]) -> Reply:
+    """What is configured, without prompts, patterns, addresses and secrets."""
+    _require_observer(call)
+    return Reply(await overview(call.services.store.config, call.services.settings.platform_admin_group))
+
+
+@operation(bp, "GET", "support/queues", answers={200: Queues}, roles=OBSERVERS, support=True)
+async def get_queues(call: Call[None]) -> Reply:
+    """How much is waiting, and how much was given up. Replies are not counted: they expire in minutes."""
+    _require_observer(call)
+    queues = []
+    for name in (REQUESTS, AUDIT):
+        depth = await call.services.bus.depth(name)
+        queues.append(
+            Queue(name=name, messages=depth.messages, dead_letters=depth.dead_letters, at_least=depth.at_least)
+        )
+    return Reply(Queues(queues=queues))
+
+
+@operation(bp, "GET", "support/errors", answers={200: Errors}, roles=OBSERVERS, support=True)
+async def get_errors(call: Call[None]) -> Reply:
+    """How the requests of the last day ended, counted; nothing of what they said."""
+    _require_observer(call)
+    kql = (
+        "AuditEvents_CL | where EventType == 'request'"
+        " | summarize arg_max(Revision, Outcome, Reason) by EventId"
+        " | summarize Requests = count() by Outcome, Reason"
+    )
+    rows = await call.services.audit_log.query(kql, ERRORS_OVER)
+    outcomes = [Outcomes(outcome=row["Outcome"], problem=row["Reason"], requests=row["Requests"]) for row in rows]
+    return Reply(
+        Errors(
+            hours=round(ERRORS_OVER.total_seconds() / 3600),
+            outcomes=sorted(outcomes, key=lambda each: (each.outcome, each.problem)),
+        )
+    )
+
+
+def _require_observer(call: Call[None]) -> None:
+    if call.access.grant is None:
+        call.access.require(*OBSERVERS, team=None)
+
+
+async def _answers(check: Awaitable[object]) -> bool:
+    try:
+        await check
+    except (StoreError, BusUnavailable, LogsUnavailable):
+        return False
+    return True
