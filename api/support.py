@@ -1,5 +1,6 @@
 """Support grants, which platform admins open and close, and what their holders (and IT Operations) may read."""
 
+import asyncio
 import importlib.metadata
 import platform as python
 from collections.abc import Awaitable
@@ -15,7 +16,7 @@ from governance import support
 from governance.access import Grant, GroupId, Role
 from governance.switches import PLATFORM, SWITCH_ID
 from routing.overview import Configuration, overview
-from services.bus import AUDIT, REQUESTS, BusUnavailable
+from services.bus import AUDIT, REQUESTS, BusUnavailable, Depth
 from services.documents import StoreError
 from services.logs import LogsUnavailable
 from services.version import VERSION
@@ -69,12 +70,8 @@ class Versions(BaseModel):
     packages: dict[str, str]
 
 
-class Queue(BaseModel):
+class Queue(Depth):
     name: str
-    messages: int
-    dead_letters: int
-    at_least: bool
-    """There are more than were counted."""
 
 
 class Queues(BaseModel):
@@ -137,10 +134,11 @@ async def get_health(call: Call[None]) -> Reply:
         "servicebus": services.bus.depth(REQUESTS),
         "loganalytics": services.audit_log.query("AuditEvents_CL | take 1 | project EventId", timedelta(hours=1)),
     }
+    answers = await asyncio.gather(*map(_answers, checks.values()))
     return Reply(
         Health(
             platform_stopped=switch is not None and switch["stopped"],
-            checks=[Check(service=name, answers=await _answers(check)) for name, check in checks.items()],
+            checks=[Check(service=name, answers=answer) for name, answer in zip(checks, answers, strict=True)],
         )
     )
 
@@ -164,13 +162,11 @@ async def get_configuration(call: Call[None]) -> Reply:
 async def get_queues(call: Call[None]) -> Reply:
     """How much is waiting, and how much was given up. Replies are not counted: they expire in minutes."""
     _require_observer(call)
-    queues = []
-    for name in (REQUESTS, AUDIT):
-        depth = await call.services.bus.depth(name)
-        queues.append(
-            Queue(name=name, messages=depth.messages, dead_letters=depth.dead_letters, at_least=depth.at_least)
-        )
-    return Reply(Queues(queues=queues))
+    names = (REQUESTS, AUDIT)
+    depths = await asyncio.gather(*(call.services.bus.depth(name) for name in names))
+    return Reply(
+        Queues(queues=[Queue(name=name, **depth.model_dump()) for name, depth in zip(names, depths, strict=True)])
+    )
 
 
 @operation(bp, "GET", "support/errors", answers={200: Errors}, roles=OBSERVERS, support=True)

@@ -12,7 +12,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import aiohttp
@@ -137,11 +137,14 @@ class Scene:
 
     async def _audit_row(self, request_id: str) -> dict[str, Any]:
         query = f"AuditEvents_CL | where RequestId == '{request_id}' | summarize arg_max(Revision, *) by EventId"
+        return (await self._rows(query, 1))[0]
+
+    async def _rows(self, query: str, at_least: int) -> list[dict[str, Any]]:
         deadline = time.monotonic() + AUDIT_LIMIT_SECONDS
         while time.monotonic() < deadline:
             rows = await query_logs(self._stack, query)
-            if rows:
-                return rows[0]
+            if len(rows) >= at_least:
+                return rows
             await asyncio.sleep(0.2)
         raise NotAsPromised(f"the audit record is in Log Analytics within {AUDIT_LIMIT_SECONDS:.0f} s")
 
@@ -170,6 +173,41 @@ class Scene:
         answer = await self.ask("alice", "sales-helper")
         self.step("Alice asks once more", answer)
         expect(answer.status == 200, "releasing the switch lets the question through")
+
+    async def support(self) -> None:
+        await self._turned_away("Victor of the vendor looks at the queues: he has no standing access", 403)
+        body = {
+            "group": self._stack.group("Vendor Support"),
+            "until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+            "reason": "answers are slow",
+        }
+        opened = await self.call("adam", "POST", "/api/support-grants", body)
+        self.step("Adam, a platform admin, opens a support grant for an hour", opened)
+        expect(opened.status == 201, "a platform admin can open support")
+        queues = await self.call("victor", "GET", "/api/support/queues")
+        self.step("Victor looks at the queues again", queues)
+        expect(queues.status == 200, "the holder of a grant may read queue depths")
+        for queue in queues.body["queues"]:
+            self.line(queue["name"], f"{queue['messages']} waiting, {queue['dead_letters']} given up")
+        refused = await self.ask("victor", "sales-helper")
+        self.step("Victor tries to ask the Sales helper", refused)
+        expect(refused.status == 403, "support never reaches content")
+        self.line("he is told", refused.body["detail"])
+        closed = await self.call(
+            "adam", "POST", f"/api/support-grants/{opened.body['id']}/close", {"reason": "that is enough"}
+        )
+        expect(closed.status == 200, "a platform admin can close support")
+        await self._turned_away("Adam closes the grant; Victor is outside again", 403)
+        self.step("What the trail says of it")
+        kql = f"AuditEvents_CL | where Grant == '{opened.body['id']}' | order by EventTime asc"
+        for row in await self._rows(kql, at_least=4):
+            who = next(each.name for each in self._stack.directory.people if str(each.oid) == row["Actor"])
+            self.line(row["EventType"], f"{who}: {row['Target']}")
+
+    async def _turned_away(self, words: str, status: int) -> None:
+        answer = await self.call("victor", "GET", "/api/support/queues")
+        self.step(words, answer)
+        expect(answer.status == status, "without an open grant the vendor sees nothing")
 
     async def cap(self) -> None:
         before = len(await self.model_calls())
@@ -228,6 +266,7 @@ async def demo(model: Literal["scripted", "real"]) -> None:
         await scene.outsider()
         await scene.kill_switch()
         await scene.cap()
+        await scene.support()
     print(f"\nAll of it happened as promised, in {time.perf_counter() - started:.0f} s.")
 
 

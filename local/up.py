@@ -84,12 +84,13 @@ def _guide(stack: Stack) -> Iterator[str]:
     yield f"model   {stack.standins['models'].ready['model']}"
     yield f"logs    {_shown(stack.logs)}"
     yield f"more    {_shown(_JSON)}: every address, control port and process id\n"
-    for label, person in zip(["people", "", "", ""], stack.directory.people, strict=True):
+    for number, person in enumerate(stack.directory.people):
         groups = ", ".join(person.groups) or "in no group"
-        yield f"{label:<7} {person.name:<6} {groups:<28} ${person.name.upper():<6} {stack.token(person.name)[:12]}..."
+        label = "" if number else "people"
+        yield f"{label:<7} {person.name:<6} {groups:<38} ${person.name.upper():<6} {stack.token(person.name)[:12]}..."
     yield "\nIn another terminal:\n"
     yield f"  . {_shown(_SHELL)}"
-    yield '  curl -s "$APP/api/assistants" -H "Authorization: Bearer $ALICE"'
+    yield '  curl -s "$APP/api/me" -H "Authorization: Bearer $PAULA"'
     yield '  curl -s "$APP/api/assistants/$ASSISTANT/requests" -H "Authorization: Bearer $ALICE" \\'
     yield """       -H "Content-Type: application/json" -d '{"prompt": "How do I write a good offer?"}'"""
 

@@ -109,8 +109,9 @@ class Bus:
         """
         try:
             async with asyncio.timeout(PEEK_TIMEOUT_SECONDS):
-                messages = await self._count(queue, None)
-                dead = await self._count(queue, ServiceBusSubQueue.DEAD_LETTER)
+                messages, dead = await asyncio.gather(
+                    self._count(queue, None), self._count(queue, ServiceBusSubQueue.DEAD_LETTER)
+                )
         except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
             raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
         return Depth(messages=messages, dead_letters=dead, at_least=MOST_COUNTED in (messages, dead))
