@@ -139,7 +139,9 @@ class TokenChecker:
             raise TokenRefused("it is an application's, not a person's")
         if not isinstance(claims["scp"], str) or SCOPE not in claims["scp"].split():
             raise TokenRefused("it lacks the scope")
-        return SignedIn(oid=_object_id(claims["oid"], "oid"), tenant_id=tenant, groups=_groups_in(claims))
+        return SignedIn(
+            oid=_object_id(claims["oid"], "its oid is malformed"), tenant_id=tenant, groups=_groups_in(claims)
+        )
 
 
 _WORDS: dict[type[jwt.PyJWTError], str] = {
@@ -200,18 +202,18 @@ def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
 def _groups_in(claims: dict[str, Any]) -> frozenset[str] | None:
     """None for group overage, also if the token lists some groups beside it; ``_claim_sources`` is never followed.
 
-    https://learn.microsoft.com/security/zero-trust/develop/configure-tokens-group-claims-app-roles#group-overages
+    https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference#groups-overage-claim
     """
     elsewhere, groups = claims.get("_claim_names", {}), claims.get("groups", [])
     if not isinstance(elsewhere, dict) or not isinstance(groups, list):
         raise TokenRefused("its groups are malformed")
     if "groups" in elsewhere or claims.get("hasgroups", False) is not False:
         return None
-    return frozenset(_object_id(group, "groups") for group in groups)
+    return frozenset(_object_id(group, "its groups are malformed") for group in groups)
 
 
-def _object_id(value: Any, claim: str) -> str:
-    """A GUID, in lower case: what may become a part of an address, and is compared."""
+def _object_id(value: Any, otherwise: str) -> str:
+    """A GUID, in lower case: what may become a part of an address, and is compared. ``otherwise`` is the reason."""
     if not isinstance(value, str) or not _OBJECT_ID.fullmatch(value):
-        raise TokenRefused(f"its {claim} is not an object id")
+        raise TokenRefused(otherwise)
     return value.lower()

@@ -7,7 +7,6 @@ import functools
 import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import regex  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator, SchemaError
@@ -155,6 +154,7 @@ _CODE = regex.compile(r"```|~~~|<script\b|<\?php\b|\A#!", regex.IGNORECASE)
 _RUN = regex.compile(r"""[^\s<>"'()\[\]{}|]+""")
 _SCHEME = regex.compile(r"[a-z][a-z0-9+.\-]{0,30}\Z", regex.IGNORECASE)
 _HOST = regex.compile(r"(?:[\p{L}\p{N}\-]++\.)+\p{L}{2,20}")
+_AUTHORITY_END = regex.compile(r"[/\\?#]")
 _TOP_LEVELS = (
     "com",
     "net",
@@ -199,11 +199,12 @@ def _link_in(run: str) -> str:
 
 def _host(link: str) -> str:
     """In the form that is looked up: lower case, ASCII (RFC 5891); nothing for what has none."""
-    address = link if "://" in link else "//" + link.removeprefix("mailto:").rpartition("@")[2]
+    before, separator, after = link.partition("://")
+    authority = _AUTHORITY_END.split(after if separator else before, maxsplit=1)[0]
+    host = authority.rpartition("@")[2].removeprefix("mailto:").partition(":")[0]
     try:
-        host = urlsplit(address).hostname or ""
         return host.rstrip(".").encode("idna").decode("ascii").lower()
-    except ValueError:
+    except UnicodeError:
         return ""
 
 

@@ -5,6 +5,7 @@ So the call is made with the pipeline that all of Microsoft's clients are built 
 """
 
 import asyncio
+import zlib
 from collections.abc import Collection
 from itertools import batched
 from types import TracebackType
@@ -73,14 +74,14 @@ class Graph:
         return frozenset().union(*(answer.result() for answer in answers))
 
     async def _check(self, oid: str, group_ids: Collection[str]) -> set[str]:
-        body: Any = {"groupIds": list(group_ids)}
-        request = HttpRequest("POST", f"/v1.0/users/{oid}/checkMemberGroups", json=body)
+        url = self._client.format_url(f"/v1.0/users/{oid}/checkMemberGroups")
+        request = HttpRequest("POST", url, json={"groupIds": list(group_ids)})
         try:
             answer = await self._client.send_request(request)
             if answer.status_code != 200:
                 raise GraphUnavailable(f"it answered with the status {answer.status_code}")
             found = {group.lower() for group in _MemberGroups.model_validate_json(await answer.read()).value}
-        except (AzureError, OSError, ValueError) as error:
+        except (AzureError, OSError, ValueError, zlib.error) as error:
             raise GraphUnavailable(type(error).__name__) from None
         if not found.issubset(group_ids):
             raise GraphUnavailable("it answered with groups that it was not asked about")

@@ -141,12 +141,14 @@ class Entra:
         if person is None:
             return _error(404, "Request_ResourceNotFound", f"Resource '{oid}' does not exist.")
         member_of = set(self._directory.group_ids(person))
-        return web.json_response(
+        answer = web.json_response(
             {
                 "@odata.context": f"{GRAPH}/v1.0/$metadata#Collection(Edm.String)",
                 "value": [str(group) for group in asked.groupIds if str(group) in member_of],
             }
         )
+        answer.enable_compression(web.ContentCoding.gzip)  # as Graph does for clients that take it
+        return answer
 
     async def _managed_identity_token(self, request: web.Request) -> web.Response:
         if not hmac.compare_digest(

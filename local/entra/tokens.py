@@ -36,6 +36,12 @@ class TokenRequest(BaseModel):
     person: str
     claims: dict[str, Any] = {}
     """Claims to replace or add; null leaves a claim out."""
+    claims_again: dict[str, Any] = {}
+    """Claims to write once more, behind all others, with these values."""
+    header: dict[str, Any] = {}
+    """Header members to replace or add; null leaves one out."""
+    header_again: dict[str, Any] = {}
+    """Header members to write once more, behind all others, with these values."""
     lifetime_seconds: int = 3600
     """Until it expires; negative for one that has expired."""
     key: Literal["published", "unknown"] = "published"
@@ -62,6 +68,12 @@ class SigningKey:
 
 def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _json(members: dict[str, Any], again: dict[str, Any]) -> bytes:
+    """An object with all of these members, but for those that are null."""
+    written = [(name, value) for name, value in (*members.items(), *again.items()) if value is not None]
+    return "{{{}}}".format(", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in written)).encode()
 
 
 def _signature(key: SigningKey, algorithm: str, message: bytes) -> bytes:
@@ -103,8 +115,8 @@ class KeyRing:
         named = self._stranger if how.key == "unknown" else current
         signer = self._stranger if how.signature == "wrong" else named
         # Put together by hand, because PyJWT rightly refuses to make the wrong ones.
-        header = {"typ": "JWT", "alg": how.algorithm, "kid": named.id}
-        message = f"{_base64(json.dumps(header).encode())}.{_base64(json.dumps(claims).encode())}"
+        header = _json({"typ": "JWT", "alg": how.algorithm, "kid": named.id} | how.header, how.header_again)
+        message = f"{_base64(header)}.{_base64(_json(claims, how.claims_again))}"
         return f"{message}.{_base64(_signature(signer, how.algorithm, message.encode()))}"
 
     def verify(self, token: str, *, issuer: str, audience: str) -> None:
@@ -140,7 +152,7 @@ def claims_of_person(directory: Directory, person: Person, *, issuer: str, how: 
         # The address is the retired Azure AD Graph's, as in real tokens: a hint that is not to be followed.
         endpoint = f"https://graph.windows.net/{directory.tenant_id}/users/{oid}/getMemberObjects"
         claims |= {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": endpoint}}}
-    return {name: value for name, value in (claims | how.claims).items() if value is not None}
+    return claims | how.claims
 
 
 def claims_of_managed_identity(

@@ -19,6 +19,8 @@ from local.host.worker import Function, FunctionFailed, Worker
 
 _MAX_BODY = 100 * 2**20
 """Azure's limit of a request, in bytes."""
+_MAX_HEADER = 32 * 2**10
+"""Of one header field, in bytes: a token that lists 200 groups takes 10 KB."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def application(worker: Worker, functions: Sequence[Function], prefix: str) -> w
             return web.Response(status=500)
         return _response(returned)
 
-    app = web.Application(client_max_size=_MAX_BODY)
+    app = web.Application(client_max_size=_MAX_BODY, handler_args={"max_field_size": _MAX_HEADER})
     app.router.add_route("*", "/{path:.*}", answer)
     return app
 

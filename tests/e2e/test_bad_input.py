@@ -194,12 +194,22 @@ async def test_when_others_say_who_the_caller_is_then_nobody_listens(asking: Ask
     "overage",
     [{"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "any"}}}, {"hasgroups": True}],
 )
-async def test_when_a_token_does_not_list_the_callers_groups_then_403(asking: Asking, overage: dict[str, Any]) -> None:
+async def test_when_a_token_does_not_list_the_callers_groups_and_graph_does_not_answer_then_403(
+    asking: Asking, overage: dict[str, Any]
+) -> None:
     token = await asking.token(claims={"groups": None, **overage})
-    async with asking.nothing_written():
+    failing = {"operation": "checkMemberGroups", "kind": "status"}
+    async with asking.going_wrong("entra", failing), asking.nothing_written():
         reply = await asking.call("POST", PATH, token=token, json={"prompt": "Hello"})
         reply.is_problem(403, "groups-unresolved")
         (await asking.call("GET", "/api/assistants", token=token)).is_problem(403, "groups-unresolved")
+
+
+@pytest.mark.claim("I4")
+async def test_when_a_token_does_not_list_the_callers_groups_then_graph_tells_those_that_count(asking: Asking) -> None:
+    token = await asking.token(claims={"groups": None, "_claim_names": {"groups": "src1"}})
+    reply = await asking.call("GET", "/api/assistants", token=token)
+    assert [each["id"] for each in reply.body["assistants"]] == ["handbook", "sales-helper"]
 
 
 async def test_when_a_token_says_that_the_caller_is_in_no_group_then_they_have_none(asking: Asking) -> None:

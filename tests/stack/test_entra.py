@@ -1,6 +1,7 @@
 """The Entra ID stand-in against what uses it: azure-identity, BearerCheck and plain HTTP clients."""
 
 import asyncio
+import base64
 import json
 import os
 import ssl
@@ -151,6 +152,20 @@ async def test_when_a_person_has_a_token_then_it_holds_entras_claims_and_checks_
 async def test_when_claims_are_overridden_then_the_token_has_those_and_lacks_the_nulls(entra: Client) -> None:
     claims = await entra.claims(await entra.token(claims={"tid": "another", "roles": ["Owner"], "groups": None}))
     assert (claims["tid"], claims["roles"], "groups" in claims) == ("another", ["Owner"], False)
+
+
+async def test_when_header_members_are_overridden_then_the_token_has_those_and_lacks_the_nulls(entra: Client) -> None:
+    token = await entra.token(header={"typ": None, "jku": "https://example.com/keys"})
+    header = jwt.get_unverified_header(token)
+    assert header.keys() == {"alg", "kid", "jku"}
+    assert await entra.claims(token)
+
+
+async def test_when_members_are_asked_for_again_then_the_token_has_them_twice(entra: Client) -> None:
+    token = await entra.token(claims_again={"oid": BOB}, header_again={"alg": "none"})
+    written = [base64.urlsafe_b64decode(segment + "==").decode() for segment in token.split(".")[:2]]
+    assert [written[0].count('"alg"'), written[1].count('"oid"')] == [2, 2]
+    assert written[1].endswith(f'"oid": "{BOB}"}}')
 
 
 async def test_when_a_persons_groups_change_then_the_next_token_has_the_new_ones(entra: Client) -> None:

@@ -63,6 +63,16 @@ async def test_when_a_literal_matches_then_it_wins_over_a_parameter(stack: Stack
         assert await response.text() == "fixed, main thread: False"  # synchronous functions run in the thread pool
 
 
+@pytest.mark.parametrize(("size", "status"), [(30_000, 201), (40_000, 400)])
+async def test_when_a_header_is_as_long_as_a_token_may_be_then_the_function_gets_it(
+    stack: Stack, size: int, status: int
+) -> None:
+    async with stack.call("POST", "/api/echo/a/b", headers={"X-One": "1" * size}) as response:
+        assert response.status == status
+        if status == 201:
+            assert (await response.json())["headers"]["x-one"] == "1" * size
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/api/nothing"), ("GET", "/raises"), ("GET", "/api/echo/a"), ("GET", "/api/echo/a/b"), ("GET", "/")],

@@ -104,6 +104,8 @@ def test_when_no_code_is_wanted_then_code_is_found(answer: str, found: list[str]
         ("See https://notcontoso.com/", ["https://notcontoso.com/"]),
         ("See https://contoso.com@evil.example/", ["https://contoso.com@evil.example/"]),
         ("![x](https://evil.example/a.png?q=1)", ["https://evil.example/a.png?q=1"]),
+        ("https://evil.example/?u=https://contoso.com/", ["https://evil.example/?u=https://contoso.com/"]),
+        ("https://evil.example\\.contoso.com/", ["https://evil.example\\.contoso.com/"]),
         ("go to www.evil.example now", ["www.evil.example"]),
         ("go to evil.com now", ["evil.com"]),
         ("go to evil.example/path now", ["evil.example/path"]),
