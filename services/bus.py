@@ -24,7 +24,7 @@ AUDIT = "audit"
 REPLIES = "replies"
 
 SEND_TIMEOUT_SECONDS = 20.0
-PEEK_TIMEOUT_SECONDS = 10.0
+COUNT_TIMEOUT_SECONDS = 10.0
 MOST_COUNTED = 1000
 CLOSE_SECONDS = 2.0
 SDK_RETRIES = 1
@@ -53,7 +53,7 @@ class Depth(BaseModel):
     """Waiting, scheduled or being worked on."""
     dead_letters: int
     at_least: bool
-    """There are more than were counted (:data:`MOST_COUNTED` of each)."""
+    """There are more than are counted, which is :data:`MOST_COUNTED` of each."""
 
 
 class Bus:
@@ -105,24 +105,32 @@ class Bus:
     async def depth(self, queue: str) -> Depth:
         """Counts by peeking, which takes and locks nothing, and needs no right but to receive.
 
-        Raises :class:`BusUnavailable`.
+        Not for a queue with sessions: the SDK peeks through a receiver, and one of those holds a session.
+
+        Raises :class:`BusUnavailable`. https://learn.microsoft.com/azure/service-bus-messaging/message-browsing
         """
-        try:
-            async with asyncio.timeout(PEEK_TIMEOUT_SECONDS):
-                messages, dead = await asyncio.gather(
-                    self._count(queue, None), self._count(queue, ServiceBusSubQueue.DEAD_LETTER)
-                )
-        except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
-            raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
-        return Depth(messages=messages, dead_letters=dead, at_least=MOST_COUNTED in (messages, dead))
+        messages, dead = await asyncio.gather(
+            self._count(queue, None), self._count(queue, ServiceBusSubQueue.DEAD_LETTER)
+        )
+        return Depth(
+            messages=min(messages, MOST_COUNTED),
+            dead_letters=min(dead, MOST_COUNTED),
+            at_least=max(messages, dead) > MOST_COUNTED,
+        )
 
     async def _count(self, queue: str, sub_queue: ServiceBusSubQueue | None) -> int:
-        count, last = 0, 0
-        async with self._client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
-            while count < MOST_COUNTED and (
-                page := await receiver.peek_messages(MOST_COUNTED - count, sequence_number=last + 1)
+        """The number of messages, or one more than are counted."""
+        count = 0
+        try:
+            async with (
+                asyncio.timeout(COUNT_TIMEOUT_SECONDS),
+                self._client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver,
             ):
-                count, last = count + len(page), page[-1].sequence_number or 0
+                # Service Bus shows as many at once as it likes; a receiver goes on where it was.
+                while count <= MOST_COUNTED and (shown := await receiver.peek_messages(MOST_COUNTED + 1 - count)):
+                    count += len(shown)
+        except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
+            raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
         return count
 
     async def _forget(self, queue: str) -> None:

@@ -138,12 +138,12 @@ class Items:
         )
 
     async def batch(self, partition: str, operations: Sequence[tuple[Any, ...]]) -> list[str]:
-        """All of the operations or none. Returns the ETag of each item (nothing for one that was deleted).
+        """All of the operations or none. Returns the ETag of each one's item, empty where it was deleted.
 
         Raises :class:`BatchRefused` with the operation that failed.
         """
         results = await _carried_out(self._container.execute_item_batch(operations, partition))
-        return [str(result.get("eTag", "")) for result in results]
+        return [str(result.get("eTag") or "") for result in results]
 
     async def query(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, partition: str | None = None

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 _NAMESPACE = "com.microsoft:"
 
+_MOST_PEEKED = 250
+"""Messages shown at once, whatever is asked for: https://github.com/Azure/azure-sdk-for-python/issues/26643"""
+
 
 # -- tokens
 
@@ -142,7 +145,7 @@ def _peek(client: "Connection", queue: Queue, arguments: _Arguments) -> dict[str
     client.operation(f"peek {queue.name}")
     start, count = arguments.one("from-sequence-number", int), arguments.one("message-count", int)
     now = time.time()
-    messages = queue.peek(start, count, arguments.text("session-id"))
+    messages = queue.peek(start, min(count, _MOST_PEEKED), arguments.text("session-id"))
     return {
         "messages": [
             {"message": message.encoded(SCHEDULED if message.enqueued > now else ACTIVE)} for message in messages

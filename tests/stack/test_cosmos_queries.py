@@ -32,6 +32,10 @@ async def five(budgets: ContainerProxy) -> ContainerProxy:
         ("SELECT VALUE SUM(c.n) FROM c", [4]),
         ("SELECT DISTINCT VALUE c.n FROM c", [0, 1, 2]),
         ("SELECT VALUE c.id FROM c WHERE ARRAY_LENGTH(c.tags) >= 3", ["r3", "r4"]),
+        (
+            "SELECT VALUE c.id FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.tags WHERE t = 'x')",
+            ["r1", "r2", "r3", "r4"],
+        ),
         ("SELECT VALUE c.id FROM c WHERE false", []),
     ],
 )
@@ -64,12 +68,59 @@ async def test_when_a_query_over_partitions_needs_a_plan_then_it_is_refused(five
     [
         "SELECT c.n FROM c GROUP BY c.n",
         "SELECT VALUE t FROM c JOIN t IN c.tags",
+        "SELECT * FROM c WHERE EXISTS(SELECT VALUE 1 FROM t IN c.tags)",
         "SELECT TOP 1 VALUE c.id FROM c ORDER BY VectorDistance(c.v, [1, 2])",
         "SELECT FROM",
     ],
 )
 async def test_when_a_query_is_not_supported_then_it_is_refused(five: ContainerProxy, query: str) -> None:
     assert (await refusal(rows(five, query))).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([], ["everyones"]),
+        (["g1"], ["everyones", "first"]),
+        (["g2"], ["everyones", "first", "second"]),
+        (["g3", "g0"], ["everyones"]),
+        (["everyone"], ["everyones"]),
+    ],
+)
+async def test_when_an_array_is_walked_then_what_shares_an_element_with_a_parameter_is_found(
+    budgets: ContainerProxy, groups: list[str], expected: list[str]
+) -> None:
+    audiences: dict[str, Any] = {
+        "everyones": "everyone",
+        "first": ["g1", "g2"],
+        "second": ["g2"],
+        "nobodys": [],
+        "malformed": {"g": "g1"},
+    }
+    for name, audience in audiences.items():
+        await budgets.create_item({"id": name, "team": "red", "published": {"audience": audience}})
+    await budgets.create_item({"id": "unpublished", "team": "red"})
+    await budgets.create_item({"id": "elsewhere", "team": "blue", "published": {"audience": ["g1", "g2"]}})
+    usable = """SELECT VALUE c.id FROM c WHERE (c.published.audience = 'everyone'
+        OR EXISTS(SELECT VALUE g FROM g IN c.published.audience WHERE ARRAY_CONTAINS(@groups, g)))"""
+
+    assert await rows(budgets, usable, values={"groups": groups}) == expected
+    for name in [*audiences, "unpublished", "elsewhere"]:
+        found = await rows(budgets, f"{usable} AND c.id = @id", values={"groups": groups, "id": name})
+        assert found == [name] * (name in expected)
+
+
+async def test_when_a_property_is_called_like_a_keyword_then_brackets_name_it(budgets: ContainerProxy) -> None:
+    for name, group in (("a", "g1"), ("b", "g2"), ("c", ["g1"])):
+        await budgets.create_item({"id": name, "team": "red", "group": group})
+    await budgets.create_item({"id": "d", "team": "red"})
+
+    query = 'SELECT VALUE c.id FROM c WHERE ARRAY_CONTAINS(@groups, c["group"])'
+
+    assert await rows(budgets, query, values={"groups": ["g1", "g3"]}) == ["a"]
+    assert (
+        await refusal(rows(budgets, query.replace('c["group"]', "c.group"), values={"groups": []}))
+    ).status_code == 400
 
 
 async def test_when_several_keys_order_then_a_composite_index_is_needed(standin: Standin) -> None:

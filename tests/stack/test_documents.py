@@ -73,6 +73,34 @@ async def test_when_the_conditions_hold_then_the_changed_item_is_returned(budget
     assert after["n"] == 2
 
 
+async def test_when_a_batch_is_carried_out_then_the_etag_of_each_item_is_told_in_order(budgets: Items) -> None:
+    another = {"id": "another", "team": "sales", "n": 1}
+    await budgets.create({**another, "id": "gone"})
+
+    etags = await budgets.batch(
+        "sales",
+        [("create", (another,)), ("delete", ("gone",)), ("patch", ("cap", TO_TWO)), ("upsert", ({**another, "n": 3},))],
+    )
+
+    now = {name: await budgets.read(name, "sales") for name in ("another", "gone", "cap")}
+    assert now["another"] is not None
+    assert now["cap"] is not None
+    assert now["gone"] is None
+    assert etags[1:] == ["", now["cap"]["_etag"], now["another"]["_etag"]]
+    assert etags[0] not in etags[1:]
+
+
+async def test_when_an_item_was_written_in_a_batch_then_its_etag_is_the_condition_of_the_next(budgets: Items) -> None:
+    (first,) = await budgets.batch("sales", [("patch", ("cap", TO_TWO))])
+
+    (second,) = await budgets.batch("sales", [("patch", ("cap", TO_TWO), {"if_match_etag": first})])
+
+    assert second != first
+    with pytest.raises(BatchRefused) as refused:
+        await budgets.batch("sales", [("patch", ("cap", TO_TWO), {"if_match_etag": first})])
+    assert refused.value.status == 412
+
+
 @pytest.mark.parametrize(
     ("operation", "status"),
     [

@@ -349,6 +349,19 @@ async def test_when_messages_are_peeked_then_they_stay_and_locked_ones_are_seen(
         assert await bus.counts() == {"active": 2, "scheduled": 0, "locked": 1, "dead_lettered": 0}
 
 
+@at_once
+async def test_when_more_messages_are_peeked_at_than_are_shown_at_once_then_the_next_peek_goes_on(folder: Path) -> None:
+    async with (
+        broker(folder) as bus,
+        bus.client.get_queue_sender("q") as sender,
+        bus.client.get_queue_receiver("q") as receiver,
+    ):
+        await sender.send_messages([ServiceBusMessage("m") for _ in range(300)])
+        pages = [await receiver.peek_messages(1000) for _ in range(3)]
+        assert [len(page) for page in pages] == [250, 50, 0]
+        assert [message.sequence_number for page in pages for message in page] == list(range(1, 301))
+
+
 # -- sessions
 
 
@@ -376,6 +389,20 @@ async def test_when_a_session_is_accepted_then_it_is_one_receivers_until_that_cl
             assert (await one(mine)).delivery_count == 0
             assert theirs.session.session_id == "theirs"
             assert str(await one(theirs)) == "theirs"
+
+
+@at_once
+async def test_when_a_queue_has_sessions_then_a_receiver_peeks_at_its_own_and_anyone_at_dead_letters(
+    folder: Path,
+) -> None:
+    async with broker(folder, sessions=True) as bus, bus.client.get_queue_sender("q") as sender:
+        await sender.send_messages([ServiceBusMessage(name, session_id=name) for name in ("mine", "theirs", "mine")])
+        async with bus.client.get_queue_receiver("q", session_id="mine") as receiver:
+            assert [message.sequence_number for message in await receiver.peek_messages(5)] == [1, 3]
+            await receiver.dead_letter_message(await one(receiver), reason="unreadable")
+        async with bus.dead_letters() as dead_letters:
+            assert [str(message) for message in await dead_letters.peek_messages(5)] == ["mine"]
+        assert await bus.counts() == {"active": 2, "scheduled": 0, "locked": 0, "dead_lettered": 1}
 
 
 @at_once

@@ -147,6 +147,32 @@ def evaluate(expression: str, **parameters: Any) -> Any:
         ("ARRAY_CONTAINS(c.missing, 'red')", UNDEFINED),
         ("ARRAY_CONTAINS(c.people, {'name': 'Ada'})", False),
         ("ARRAY_CONTAINS(c.people, {'name': 'Ada'}, true)", True),
+        ('ARRAY_CONTAINS([5], c["n"])', True),
+        # the walk of an array
+        ("EXISTS(SELECT VALUE t FROM t IN c.tags)", True),
+        ("EXISTS(SELECT VALUE t FROM t IN c.tags WHERE t = 'green')", True),
+        ("EXISTS(SELECT VALUE t FROM t IN c.tags WHERE t = 'blue')", False),
+        ("exists (select value p from p in c.people where p.age > 30 and p.name = 'Bob')", True),
+        ("EXISTS(SELECT VALUE p FROM p IN c.people WHERE p.age > 30 AND p.name = 'Ada')", False),
+        ("EXISTS(SELECT VALUE p FROM p IN c.people WHERE p.missing = 1)", False),
+        ("EXISTS(SELECT VALUE p FROM p IN c.people WHERE p.age)", False),
+        ("EXISTS(SELECT VALUE p FROM p IN c.people WHERE p.age < c.n * 7)", True),
+        ("EXISTS(SELECT VALUE t FROM t IN c.missing.more)", False),
+        ("EXISTS(SELECT VALUE t FROM t IN c.name)", False),
+        ("EXISTS(SELECT VALUE t FROM t IN c.nothing)", False),
+        ("EXISTS(SELECT VALUE t FROM t IN c.address)", False),
+        ('EXISTS(SELECT VALUE t FROM t IN c["tags"])', True),
+        ("NOT EXISTS(SELECT VALUE t FROM t IN c.missing)", True),
+        (
+            "EXISTS(SELECT VALUE t FROM t IN c.tags WHERE t = 'red')"
+            " AND EXISTS(SELECT VALUE t FROM t IN c.tags WHERE t = 'green')",
+            True,
+        ),
+        (
+            "EXISTS(SELECT VALUE p FROM p IN c.people WHERE EXISTS("
+            "SELECT VALUE t FROM t IN c.tags WHERE t = 'red' AND p.name = 'Bob'))",
+            True,
+        ),
     ],
 )
 def test_when_an_expression_is_evaluated_then_it_is_as_documented(expression: str, expected: Any) -> None:
@@ -225,7 +251,26 @@ def test_when_values_of_all_types_are_sorted_then_types_come_in_their_order() ->
         ("SELECT * FROM c JOIN t IN c.tags", "near 'JOIN'"),
         ("SELECT c.k FROM c GROUP BY c.k", "near 'GROUP'"),
         ("SELECT VALUE (SELECT VALUE 1 FROM c) FROM c", "near 'SELECT'"),
-        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE 1 FROM c)", "near 'EXISTS'"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE 1 FROM t IN c.a)", "near '1'"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT t FROM t IN c.a)", "'VALUE' expected"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t.x FROM t IN c.a)", "'FROM' expected"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE c FROM t IN c.a)", "anything but the element"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t)", "'IN' expected"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN @a)", "anything but a path"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c)", "anything but a path"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.a[0])", "anything but a path"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN LOWER(c.a).b)", "anything but a path"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN t.a)", "Identifier 't' could not be resolved"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.a) AND t = 1", "Identifier 't' could not"),
+        ("SELECT * FROM c WHERE t = 1 OR EXISTS(SELECT VALUE t FROM t IN c.a)", "Identifier 't' could not"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.a WHERE d = t)", "Identifier 'd' could not"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE c FROM c IN c.a)", "'c' is used twice"),
+        (
+            "SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.a WHERE EXISTS(SELECT VALUE t FROM t IN t.b))",
+            "'t' is used twice",
+        ),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.a JOIN u IN t.b)", "near 'JOIN'"),
+        ("SELECT * FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.a ORDER BY t)", "near 'ORDER'"),
         ("SELECT * FROM c IN c.tags", "near 'IN'"),
         ("SELECT COUNT(1) AS n FROM c", "'COUNT' is not a built-in function"),
         ("SELECT VALUE {'n': COUNT(1)} FROM c", "'COUNT' is not a built-in function"),
@@ -291,7 +336,15 @@ def test_when_a_predicate_is_checked_then_it_says_whether_the_item_satisfies_it(
 
 
 @pytest.mark.parametrize(
-    "predicate", ["c.a = 1", "FROM c", "WHERE c.a = 1", "FROM c WHERE c.a = @a", "SELECT * FROM c"]
+    "predicate",
+    [
+        "c.a = 1",
+        "FROM c",
+        "WHERE c.a = 1",
+        "FROM c WHERE c.a = @a",
+        "SELECT * FROM c",
+        "FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.a)",
+    ],
 )
 def test_when_a_predicate_is_not_from_and_where_with_literals_then_it_is_refused(predicate: str) -> None:
     with pytest.raises(SqlError):

@@ -88,7 +88,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """``EXISTS(SELECT VALUE x FROM x IN array WHERE condition)``: what is no array has no elements."""
+    """``EXISTS(SELECT VALUE x FROM x IN array WHERE condition)``: what is no array has no elements.
+
+    https://learn.microsoft.com/azure/cosmos-db/nosql/query/subquery#exists-expression
+    """
 
     alias: str
     array: Expression

@@ -60,6 +60,8 @@ class _Parser:
         self._tokens = tokens(text)
         self._next = 0
         self._names: set[str] = set()
+        self._walking: list[str] = []
+        """The aliases of the walks that this place is within."""
         self._walked: set[str] = set()
         self._parameters: set[str] = set()
 
@@ -142,6 +144,8 @@ class _Parser:
         self._expect("WHERE")
         where = self._expression()
         self._finish(alias)
+        if self._walked:
+            raise SqlError("A subquery in a filter predicate is not supported by this stand-in.")
         return Query(alias=alias, select=Literal(1), where=where, parameters=frozenset(self._parameters))
 
     def _finish(self, alias: str) -> None:
@@ -316,17 +320,24 @@ class _Parser:
         """Of the subqueries, only a walk over one array of the row (or of a walk around this one)."""
         for expected in ("(", "SELECT", "VALUE"):
             self._expect(expected)
-        selected = self._expression()
+        selected = self._identifier()
         self._expect("FROM")
         alias = self._identifier()
+        if selected != alias:
+            raise SqlError("EXISTS of anything but the element itself is not supported by this stand-in.")
+        if alias in self._walking:
+            raise SqlError(f"The alias '{alias}' is used twice.")
         self._expect("IN")
-        array = self._member()
+        array = self._member() if self._token.kind == "name" else None
+        if not isinstance(array, Member) or array.path() is None:
+            raise SqlError("EXISTS over anything but a path of property names is not supported by this stand-in.")
+        around, self._names = self._names, set()
+        self._walking.append(alias)
         where = self._expression() if self._accept("WHERE") else None
         self._expect(")")
-        if selected not in (Name(alias), Literal(1)):
-            raise SqlError("EXISTS of anything but the element itself (or 1) is not supported by this stand-in.")
-        self._names.discard(alias)  # it is known within, and nothing around may be called so
+        self._walking.pop()
         self._walked.add(alias)
+        self._names = around | (self._names - {alias})
         return Exists(alias, array, where)
 
     def _bracketed(self) -> Expression:
