@@ -179,6 +179,8 @@ async def access_of(config: Items, caller: Caller, first_admins: str, now: datet
                 if found.is_for(caller) and found.is_open(now):
                     grant = found
     scopes = {role: _scope_in(bindings, caller) for role, bindings in roles.items()}
+    if scopes[Role.PLATFORM_ADMIN] != EVERYWHERE:
+        del scopes[Role.PLATFORM_ADMIN]  # it is the platform's: limited to teams, which no route allows, it is none
     return Access(
         caller=caller,
         teams=sorted(teams, key=lambda team: team.name),

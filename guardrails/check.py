@@ -6,11 +6,14 @@ Importing this module is cheap; Presidio and its model are loaded at the first c
 import asyncio
 from dataclasses import dataclass, field
 
-from guardrails.acceptable_use import violations
 from guardrails.analysis_thread import analyse
+from guardrails.detection import Detector
 from guardrails.errors import GuardrailFailed, GuardrailTimeout
-from guardrails.pii import Detector, presidio_detector, redacted
+from guardrails.formats import misshapen
+from guardrails.leak import leaks
+from guardrails.pii import presidio_detector, redacted
 from guardrails.policy import Policy
+from guardrails.topics import Remote, Side, asked, concerning, matches
 from guardrails.verdict import Verdict
 
 TIME_LIMIT = 30.0
@@ -26,18 +29,49 @@ class Checked:
     verdict: Verdict
 
 
-async def check(
-    text: str, policy: Policy, *, detector: Detector = presidio_detector, time_limit: float = TIME_LIMIT
-) -> Checked:
-    """Checks a prompt, an answer or any text on its way between them.
+@dataclass(frozen=True)
+class About:
+    """What an answer is held against."""
 
-    Raises GuardrailTimeout when the time limit (seconds) has passed, GuardrailFailed for any other failure.
+    sources: int = 0
+    """How many it could cite."""
+    instructions: str = ""
+    """The system prompt, which it must not tell."""
+
+
+NOTHING = About()
+
+
+async def check(
+    text: str,
+    policy: Policy,
+    *,
+    side: Side = Side.PROMPT,
+    about: About = NOTHING,
+    remote: Remote | None = None,
+    detector: Detector = presidio_detector,
+    time_limit: float = TIME_LIMIT,
+) -> Checked:
+    """Checks a prompt, an answer, or a text that an answer is to be grounded in.
+
+    What leaves this process for a remote detector is the text without what the policy removes from it. Raises
+    GuardrailTimeout when the time limit (seconds) has passed, GuardrailFailed for any other failure.
     """
+    topics = concerning(policy.acceptable_use, side)
     try:
         async with asyncio.timeout(time_limit):
-            rules_broken = await analyse(violations, text, policy.acceptable_use)
+            findings = [*await analyse(matches, text, topics)]
+            if side is Side.ANSWER:
+                findings += await analyse(misshapen, text, policy.output, about.sources)
+                findings += await analyse(leaks, text, about.instructions)
             clean, personal_data = await redacted(text, policy, detector)
-            return Checked(clean, Verdict.of([*rules_broken, *personal_data]))
+            findings += personal_data
+            # The text as it goes on, so their places in it are not those in the text as it came: all of it, each.
+            findings += [
+                finding.model_copy(update={"start": 0, "end": len(text)})
+                for finding in await asked(clean, topics, side, remote)
+            ]
+            return Checked(clean, Verdict.of(findings))
     except GuardrailFailed:
         raise
     except TimeoutError:

@@ -203,7 +203,7 @@ def _host(link: str) -> str:
     authority = _AUTHORITY_END.split(after if separator else before, maxsplit=1)[0]
     host = authority.rpartition("@")[2].removeprefix("mailto:").partition(":")[0]
     try:
-        return host.rstrip(".").encode("idna").decode("ascii").lower()
+        return str(host.rstrip(".").encode("idna").decode("ascii").lower())
     except UnicodeError:
         return ""
 

@@ -1,9 +1,10 @@
 """Personal data: found by a detector, then acted on as the policy says."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
 from guardrails.analysis_thread import analyse
+from guardrails.detection import Detection, Detector
+from guardrails.own_categories import detect_own
 from guardrails.policy import Policy
 from guardrails.reading import WINDOW, as_typed, next_window, readings, window_end, windows
 from guardrails.redaction import Span, outside, placeholders, redact
@@ -11,20 +12,6 @@ from guardrails.verdict import Action, Finding
 
 REMOVED = frozenset({Action.REDACT, Action.BLOCK})
 """The actions that take the finding out of the text."""
-
-
-class Detection(NamedTuple):
-    """What a detector found in `[start, end)` of the text that it was given."""
-
-    category: str
-    rule: str
-    start: int
-    end: int
-    confidence: float
-
-
-type Detector = Callable[[str, frozenset[str], float], list[Detection]]
-"""Takes a text, the categories to look for and the least confidence; runs in the analysis thread."""
 
 
 def presidio_detector(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
@@ -43,7 +30,6 @@ async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, 
     """
     if not policy.pii:
         return text, []
-    categories = frozenset(policy.pii)
     removed = frozenset(category for category, action in policy.pii.items() if action in REMOVED)
     found: list[Finding] = []
     reading = as_typed(text)
@@ -54,7 +40,7 @@ async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, 
         next_start = next_window(reading.text, end)
         shields = placeholders(reading.text, removed)
         to_remove, for_next = for_next, []
-        for detection in await _detections(reading.text[start:end], categories, policy.pii_threshold, detector):
+        for detection in await _detections(reading.text[start:end], policy, detector):
             for part in _telling_parts(reading.text, start + detection.start, start + detection.end, shields):
                 found.append(_finding(detection, reading.source(*part), policy))
                 if detection.category in removed:
@@ -70,16 +56,23 @@ async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, 
             return reading.text, _widest(found)
 
 
-async def _detections(text: str, categories: frozenset[str], threshold: float, detector: Detector) -> list[Detection]:
+async def _detections(text: str, policy: Policy, detector: Detector) -> list[Detection]:
     """What is detected in any reading of the text, a window, at its place in the text itself."""
     found = []
     for reading in readings(text):
         for offset, stop in windows(reading.text):
-            window = reading.text[offset:stop]
-            for detection in await analyse(detector, window, categories, threshold):
+            for detection in await analyse(_detect, reading.text[offset:stop], policy, detector):
                 start, end = reading.source(offset + detection.start, offset + detection.end)
                 found.append(detection._replace(start=start, end=end))
     return found
+
+
+def _detect(text: str, policy: Policy, detector: Detector) -> list[Detection]:
+    own = {each.category for each in policy.own_categories}
+    found = detect_own(text, policy.own_categories)
+    if categories := policy.pii.keys() - own:
+        found += detector(text, frozenset(categories), min(map(policy.threshold, categories)))
+    return [each for each in found if each.confidence >= policy.threshold(each.category)]
 
 
 def _telling_parts(text: str, start: int, end: int, shields: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -5,12 +5,15 @@ read, rather than ignored when a text is checked.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Self
 
-import regex  # type: ignore[import-untyped]  # the engine that Presidio uses: unlike `re` it can give up in time
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from guardrails.formats import OutputRule
+from guardrails.own_categories import OwnCategory
+from guardrails.patterns import require_harmless
+from guardrails.topics import Topic
 from guardrails.verdict import Action
 
 PII_CATEGORIES = frozenset({
@@ -33,33 +36,12 @@ and LOCATION. The small model tags the cities and countries that questions are a
 addresses: redacting LOCATION would spoil questions without protecting addresses."""
 
 
-class DenyPattern(BaseModel):
-    """One rule of the acceptable-use policy: a regular expression (of the `regex` package, letter case ignored)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: str = Field(min_length=1, max_length=100)
-    category: str = Field(min_length=1, max_length=100)
-    pattern: str = Field(min_length=1, max_length=1000)
-    action: Literal[Action.BLOCK, Action.WARN]
-
-    @field_validator("pattern")
-    @classmethod
-    def _matches_something(cls, pattern: str) -> str:
-        try:
-            compiled = regex.compile(pattern, regex.IGNORECASE)
-        except regex.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
-        if compiled.search("") is not None:
-            raise ValueError("matches the empty text, so every text")
-        return pattern
-
-
 class Policy(BaseModel):
     """One version of a guardrail policy.
 
     `pii` gives the action for each category; a category that it does not name is not looked for. A finding counts from
-    a confidence of `pii_threshold` on: the default, 0.4, is where Presidio puts a phone number without context.
+    a confidence of `pii_thresholds` of its category on, else of `pii_threshold`: the default, 0.4, is where Presidio
+    puts a phone number without context.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,14 +50,22 @@ class Policy(BaseModel):
     version: int = Field(ge=1)
     pii: dict[str, Action] = Field(default_factory=lambda: dict(DEFAULT_PII))
     pii_threshold: float = Field(default=0.4, ge=0, le=1)
-    acceptable_use: list[DenyPattern] = Field(default_factory=list)
+    pii_thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    own_categories: Annotated[list[OwnCategory], Field(max_length=100)] = []
+    acceptable_use: Annotated[list[Topic], Field(max_length=200)] = []
+    output: Annotated[list[OutputRule], Field(max_length=20)] = []
+    """What shape an answer must have."""
 
-    @field_validator("pii")
-    @classmethod
-    def _known_categories(cls, pii: dict[str, Action]) -> dict[str, Action]:
-        if unknown := sorted(pii.keys() - PII_CATEGORIES):
+    @model_validator(mode="after")
+    def _known_categories(self) -> Self:
+        own = {each.category for each in self.own_categories}
+        if len(own) < len(self.own_categories) or own & PII_CATEGORIES:
+            raise ValueError("two categories have the same name")
+        if unknown := sorted({*self.pii, *self.pii_thresholds} - PII_CATEGORIES - own):
             raise ValueError(f"no detector for {', '.join(unknown)}")
-        return pii
+        if forgotten := sorted(own - self.pii.keys()):
+            raise ValueError(f"no action for {', '.join(forgotten)}")
+        return self
 
     @model_validator(mode="after")
     def _unique_rules(self) -> Self:
@@ -83,11 +73,31 @@ class Policy(BaseModel):
             raise ValueError("two acceptable-use rules have the same id")
         return self
 
+    def threshold(self, category: str) -> float:
+        return self.pii_thresholds.get(category, self.pii_threshold)
+
+    @property
+    def needs_remote(self) -> bool:
+        """Whether it asks for detectors beyond this process."""
+        return any(topic.content_safety or topic.prompt_shield or topic.judge for topic in self.acceptable_use)
+
+
+def require_enforceable(policy: Policy) -> None:
+    """What is too slow to look at whenever a policy is used, and is looked at before it is saved.
+
+    Raises :class:`guardrails.patterns.PatternBacktracks`.
+    """
+    for topic in policy.acceptable_use:
+        require_harmless(topic.patterns)
+    for category in policy.own_categories:
+        require_harmless(category.patterns)
+
 
 def strictest(policies: Sequence[Policy]) -> Policy:
     """Several policies as one: every rule of each holds, and for a category the strictest action and threshold do.
 
-    Where two policies use the same id for a rule, the policy's id is put before it.
+    Where two policies use the same id for a rule, the policy's id is put before it; own categories of the same name
+    are looked for as each of them says.
     """
     if len(policies) == 1:
         return policies[0]
@@ -100,9 +110,24 @@ def strictest(policies: Sequence[Policy]) -> Policy:
         version=max(policy.version for policy in policies),
         pii=pii,
         pii_threshold=min(policy.pii_threshold for policy in policies),
+        pii_thresholds={
+            category: min(policy.threshold(category) for policy in policies if category in policy.pii)
+            for category in pii
+        },
+        own_categories=[category for policy in policies for category in policy.own_categories],
         acceptable_use=[
             rule if uses[rule.id] == 1 else rule.model_copy(update={"id": f"{policy.id}/{rule.id}"})
             for policy in policies
             for rule in policy.acceptable_use
         ],
+        output=[rule for policy in policies for rule in policy.output],
     )
+
+
+def tightened(policy: Policy, pii: Mapping[str, Action]) -> Policy:
+    """The policy with stricter actions for some categories; milder ones change nothing."""
+    stricter = {
+        category: max(policy.pii.get(category, Action.ALLOW), action, key=lambda each: each.severity)
+        for category, action in pii.items()
+    }
+    return policy.model_copy(update={"pii": {**policy.pii, **stricter}})

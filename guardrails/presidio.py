@@ -14,8 +14,8 @@ from presidio_analyzer.predefined_recognizers import EmailRecognizer
 from spacy.language import Language
 
 from guardrails import nlp_model
+from guardrails.detection import Detection
 from guardrails.errors import GuardrailFailed
-from guardrails.pii import Detection
 from guardrails.policy import PII_CATEGORIES
 from guardrails.tokenizer import without_long_runs
 

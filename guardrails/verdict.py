@@ -11,6 +11,7 @@ class Action(StrEnum):
     """What becomes of a text, or of one finding in it; declared from the mildest to the strictest."""
 
     ALLOW = "allow"
+    LOG = "log"
     WARN = "warn"
     REDACT = "redact"
     BLOCK = "block"

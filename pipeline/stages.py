@@ -17,12 +17,13 @@ from governance.audit import announce, reference_to_request
 from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
 from governance.switches import Stopped, require_running
-from guardrails.check import Checked, check
+from guardrails.check import About, Checked, check
 from guardrails.errors import GuardrailTimeout
 from guardrails.policy import Policy, strictest
+from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
 from pipeline.worker import governor
-from routing.assistants import assistant_in_use
+from routing.assistants import Assistant, assistant_in_use
 from routing.endpoints import endpoint_of
 from routing.governed_call import CallUnderWay, ModelCall, governed_call
 from routing.grounding import ground as retrieve
@@ -144,8 +145,7 @@ def _kept(verdict: Verdict) -> dict[str, Any]:
     return {**kept, "findings": kept["findings"][:MOST_FINDINGS], "findings_in_all": len(kept["findings"])}
 
 
-async def _policy(services: Platform, request: Request) -> Policy:
-    assistant = await assistant_in_use(services.store.config, request.assistant)
+async def _policy(services: Platform, assistant: Assistant) -> Policy:
     return strictest([await _one_policy(services, policy_id) for policy_id in assistant.policies])
 
 
@@ -161,7 +161,8 @@ async def _one_policy(services: Platform, policy_id: str) -> Policy:
 async def check_prompt(services: Platform, request: Request, started_at: datetime) -> Step:
     """Guardrails on the prompt as typed, which is erased with the same patch, whatever they say."""
     assert request.prompt is not None
-    checked = await check(request.prompt, await _policy(services, request))
+    assistant = await assistant_in_use(services.store.config, request.assistant)
+    checked = await check(request.prompt, await _policy(services, assistant))
     blocked = PolicyBlocked("prompt", checked) if checked.verdict.action is Action.BLOCK else None
     changes = [
         put("/state", "running"),
@@ -229,7 +230,10 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
 async def check_answer(services: Platform, request: Request, started_at: datetime) -> Step:
     """Guardrails on the model's answer, which is erased as it was with the same patch."""
     assert request.unchecked_answer is not None
-    checked = await check(request.unchecked_answer, await _policy(services, request))
+    assistant = await assistant_in_use(services.store.config, request.assistant)
+    about = About(sources=len(request.sources), instructions=assistant.system_prompt)
+    policy = await _policy(services, assistant)
+    checked = await check(request.unchecked_answer, policy, side=Side.ANSWER, about=about)
     blocked = PolicyBlocked("answer", checked) if checked.verdict.action is Action.BLOCK else None
     changes = [
         {"op": "remove", "path": "/unchecked_answer"},

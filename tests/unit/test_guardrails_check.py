@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from guardrails import presidio
 from guardrails.check import Checked, check
+from guardrails.detection import Detection
 from guardrails.errors import GuardrailFailed, GuardrailTimeout
-from guardrails.pii import Detection
-from guardrails.policy import PII_CATEGORIES, DenyPattern, Policy
+from guardrails.policy import PII_CATEGORIES, Policy
+from guardrails.topics import Topic
 from guardrails.verdict import Action
 
 DEFAULT = Policy(id="default", version=1)
@@ -22,7 +23,7 @@ SECRET = "a-word-of-the-prompt"  # a value to look for, not a credential
 
 
 def denies(pattern: str, action: str = "block") -> Policy:
-    rule = DenyPattern.model_validate({"id": "rule-1", "category": "weapons", "pattern": pattern, "action": action})
+    rule = Topic.model_validate({"id": "rule-1", "category": "weapons", "patterns": [pattern], "action": action})
     return Policy(id="deny", version=1, pii={}, acceptable_use=[rule])
 
 
@@ -153,7 +154,7 @@ async def test_when_a_rule_matches_then_the_verdict_says_which_and_where(
 
 @pytest.mark.claim("G1")
 async def test_when_a_text_is_blocked_then_it_is_redacted_all_the_same_and_the_verdict_quotes_nothing() -> None:
-    rule = DenyPattern(id="rule-1", category="weapons", pattern="bomb", action=Action.BLOCK)
+    rule = Topic(id="rule-1", category="weapons", patterns=["bomb"], action=Action.BLOCK)
     checked = await check("joe@x.org wants a bomb", Policy(id="p", version=1, acceptable_use=[rule]))
     assert checked.verdict.action is Action.BLOCK
     assert checked.text == "<EMAIL_ADDRESS> wants a bomb"

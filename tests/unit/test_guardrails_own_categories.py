@@ -51,11 +51,7 @@ def test_when_a_category_has_a_checksum_then_what_fails_it_is_not_found() -> Non
     [
         ({"patterns": ["("]}, "not a regular expression"),
         ({"patterns": ["a*"]}, "matches the empty text"),
-        ({"patterns": ["x" * 501]}, "at most 500"),
-        ({"patterns": [r"(a+)+$"]}, "backtracks"),
-        ({"patterns": [r"^(\w+\s?)*$"]}, "matches the empty text|backtracks"),
-        ({"patterns": [r"(x|xx)+y"]}, "backtracks"),
-        ({"patterns": [r"([a-zA-Z]+)*\d"]}, "backtracks"),
+        ({"patterns": ["x" * 1001]}, "at most 1000"),
         ({"patterns": [r"\d"], "checksum": "sum"}, "no such checksum"),
         ({}, "neither patterns nor a deny list"),
         ({"category": "no spaces"}, "pattern"),
@@ -64,13 +60,6 @@ def test_when_a_category_has_a_checksum_then_what_fails_it_is_not_found() -> Non
 def test_when_a_category_could_not_be_looked_for_then_it_is_refused(category: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         OwnCategory.model_validate({"category": "OWN", **category})
-
-
-@pytest.mark.parametrize(
-    "pattern", [r"\bE\d{6}\b", r"(?:PRJ|INC)-\d{4,8}", r"[A-Z]{2}\d{2}(?: ?\d{4}){3}", r"\w+@contoso\.com"]
-)
-def test_when_a_pattern_is_an_ordinary_one_then_it_is_taken(pattern: str) -> None:
-    OwnCategory.model_validate({"category": "OWN", "patterns": [pattern]})
 
 
 @given(st.text())

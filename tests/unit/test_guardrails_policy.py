@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from guardrails.policy import DEFAULT_PII, PII_CATEGORIES, DenyPattern, Policy
+from guardrails.policy import DEFAULT_PII, PII_CATEGORIES, Policy
+from guardrails.topics import Topic
 from guardrails.verdict import Action, Finding, Verdict
 
 
@@ -29,10 +30,10 @@ def test_when_a_policy_names_no_pii_then_the_defaults_are_redacted() -> None:
         ({"pii_threshold": 1.5}, "pii_threshold"),
         ({"version": 0}, "version"),
         ({"acceptable_user": []}, "acceptable_user"),
-        ({"acceptable_use": [{"id": "a", "category": "c", "pattern": "(", "action": "block"}]}, "not a regular"),
-        ({"acceptable_use": [{"id": "a", "category": "c", "pattern": "x*", "action": "block"}]}, "empty text"),
-        ({"acceptable_use": [{"id": "a", "category": "c", "pattern": "x", "action": "redact"}]}, "action"),
-        ({"acceptable_use": [{"id": "a", "category": "c", "pattern": "x", "action": "warn"}] * 2}, "same id"),
+        ({"acceptable_use": [{"id": "a", "category": "c", "patterns": ["("], "action": "block"}]}, "not a regular"),
+        ({"acceptable_use": [{"id": "a", "category": "c", "patterns": ["x*"], "action": "block"}]}, "empty text"),
+        ({"acceptable_use": [{"id": "a", "category": "c", "patterns": ["x"], "action": "redact"}]}, "action"),
+        ({"acceptable_use": [{"id": "a", "category": "c", "patterns": ["x"], "action": "warn"}] * 2}, "same id"),
     ],
 )
 def test_when_a_policy_could_not_be_enforced_then_it_is_refused(document: dict[str, object], reason: str) -> None:
@@ -45,7 +46,7 @@ def test_when_a_policy_goes_through_json_then_it_is_the_same() -> None:
         id="p",
         version=3,
         pii={"PERSON": Action.BLOCK},
-        acceptable_use=[DenyPattern(id="a", category="c", pattern="x", action=Action.WARN)],
+        acceptable_use=[Topic(id="a", category="c", patterns=["x"], action=Action.WARN)],
     )
     assert Policy.model_validate(json.loads(json.dumps(policy.model_dump(mode="json")))) == policy
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails.check import Checked, check
-from guardrails.pii import Detection, Detector
+from guardrails.detection import Detection, Detector
 from guardrails.policy import Policy
 from guardrails.reading import OVERLAP, WINDOW
 from guardrails.redaction import outside

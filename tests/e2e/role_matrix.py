@@ -1,0 +1,160 @@
+"""Who may call what: the expected outcome of every HTTP function for every role, written down by hand.
+
+Nothing here is taken from what the functions declare: it is what they are held to. Each call is one that changes
+nothing also for whoever may make it, such as one that names a stale ETag; only a new draft can't be had for less.
+
+The target, where there is one, belongs to the team Finance. All callers are people of Sales, in the audience of
+``handbook`` and ``sales-helper`` and not in that of ``ledger``, which Finance owns like ``handbook``.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from governance.access import Role
+
+OK = "200"
+CREATED = "201"
+MALFORMED = "400 malformed"
+NO_TOKEN = "401 token-refused"
+ROLE_MISSING = "403 role-missing"
+SUPPORT_ONLY = "403 support-only"
+NOT_FOUND = "404 not-found"
+CONFLICT = "409 conflict"
+OUTDATED = "412 outdated"
+STOPPED = "423 stopped"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One call of a function, and what comes of it."""
+
+    function: str
+    call: str
+    """Method and path. A name in braces is of something that those without the role must not know of."""
+    roles: frozenset[Role]
+    outcomes: tuple[str, str, str]
+    """For holders of one of the roles: for every team, for the target's team only, for another team only."""
+    without: str
+    """For everybody else who is signed in."""
+    body: Any = None
+    if_match: str | None = None
+    shows: Callable[[Any], Iterable[str]] | None = None
+    """What of an answer belongs to the outcome."""
+    support: bool = False
+    """Whether the holder of a support grant is answered."""
+    what: str = ""
+    """Tells the row from another one of the same call."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.function}: {self.call}{self.what}"
+
+
+def _ids(body: Any) -> Iterable[str]:
+    return (each["id"] for each in next(iter(body.values())))
+
+
+def _owners(body: Any) -> Iterable[str]:
+    return (each["draft"]["owner_team"] for each in body["assistants"])
+
+
+NOBODY = frozenset[Role]()
+ANYBODY = frozenset(Role)
+PUBLISHER = frozenset({Role.PUBLISHER})
+ADMIN = frozenset({Role.PLATFORM_ADMIN})
+ADMIN_AUDITOR = frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR})
+ADMIN_IT_OPS = frozenset({Role.PLATFORM_ADMIN, Role.IT_OPS})
+GOVERNOR_IT_OPS = frozenset({Role.GOVERNOR, Role.IT_OPS})
+
+STALE = '"stale"'
+REASON = {"reason": "a try"}
+QUESTION = {"prompt": "What makes a good offer?"}
+SETTINGS = {
+    "name": "Invoice helper",
+    "description": "Reads invoices",
+    "system_prompt": "You read invoices.",
+    "route": "general",
+    "temperature": 0,
+    "max_output_tokens": 80,
+    "audience": [],
+    "owner_team": "finance",
+    "policies": ["standard"],
+    "residency": "any",
+}
+DRAFT = {**REASON, "settings": SETTINGS}
+GIVEN_AWAY = {**REASON, "settings": {**SETTINGS, "owner_team": "nobody"}}
+"""To a team that there is none of: a publisher everywhere is told so, one of Finance may not give it to any other."""
+TEAM = {**REASON, "name": "Finance", "group": "6209f000-0000-4000-8000-0000000000ff"}
+TOO_LATE = {**REASON, "person": "51c70400-0000-4000-8000-0000000000ff", "until": "2020-01-01T00:00:00Z"}
+
+_TEAMS = ("200 finance sales", "200 finance", "200 sales")
+_NEVER = ("", "", "")
+"""Where no role makes a difference."""
+
+# fmt: off
+ROWS = (
+    # Asking: what the caller's groups and their own requests give, and no role adds to that.
+    Row("list_assistants", "GET /api/assistants", NOBODY, _NEVER, "200 handbook sales-helper", shows=_ids),
+    Row("get_assistant", "GET /api/assistants/handbook", NOBODY, _NEVER, OK),
+    Row("get_assistant", "GET /api/assistants/{ledger}", NOBODY, _NEVER, NOT_FOUND),
+    Row("ingest", "POST /api/assistants/handbook/requests", NOBODY, _NEVER, MALFORMED, {}),
+    Row("ingest", "POST /api/assistants/{ledger}/requests", NOBODY, _NEVER, NOT_FOUND, QUESTION),
+    Row("get_request", "GET /api/requests/{their_own}", NOBODY, _NEVER, OK),
+    Row("get_request", "GET /api/requests/{of_alice}", NOBODY, _NEVER, NOT_FOUND),
+    Row("get_me", "GET /api/me", NOBODY, _NEVER, OK, support=True),
+    Row("get_openapi", "GET /api/openapi.json", NOBODY, _NEVER, OK, support=True),
+
+    # Publishing.
+    Row("list_drafts", "GET /api/drafts", PUBLISHER, _TEAMS, ROLE_MISSING, shows=_owners),
+    Row("create_assistant", "POST /api/assistants",
+        PUBLISHER, (CREATED, CREATED, ROLE_MISSING), ROLE_MISSING, DRAFT),
+    Row("get_draft", "GET /api/assistants/{ledger}/draft",
+        PUBLISHER, (OK, OK, NOT_FOUND), NOT_FOUND),
+    Row("list_versions", "GET /api/assistants/{ledger}/versions",
+        PUBLISHER, (OK, OK, NOT_FOUND), NOT_FOUND),
+    Row("put_draft", "PUT /api/assistants/{ledger}/draft",
+        PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, DRAFT, STALE),
+    Row("put_draft", "PUT /api/assistants/{ledger}/draft",
+        PUBLISHER, (CONFLICT, ROLE_MISSING, NOT_FOUND), NOT_FOUND, GIVEN_AWAY, "{etag}", what=" for another team"),
+    Row("publish_assistant", "POST /api/assistants/{ledger}/publish",
+        PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, REASON, STALE),
+    Row("restore_assistant", "POST /api/assistants/{ledger}/restore",
+        PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, {**REASON, "version": 1}, STALE),
+    Row("retire_assistant", "POST /api/assistants/{ledger}/retire",
+        PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, REASON, STALE),
+
+    # Teams and roles: the platform's, so that no role that is limited to a team reaches them.
+    Row("list_teams", "GET /api/teams", ANYBODY, _TEAMS, ROLE_MISSING, shows=_ids),
+    Row("put_team", "PUT /api/teams/finance",
+        ADMIN, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, TEAM, STALE),
+    Row("remove_team", "POST /api/teams/finance/remove",
+        ADMIN, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, REASON, STALE),
+    Row("list_roles", "GET /api/roles", ADMIN_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("put_role", "PUT /api/roles/auditor",
+        ADMIN, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {**REASON, "bindings": []}, STALE),
+
+    # The kill switches.
+    Row("put_switch", "PUT /api/switches/platform",
+        GOVERNOR_IT_OPS, (MALFORMED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {}),
+    Row("put_switch", "PUT /api/switches/assistant:{ledger}",
+        GOVERNOR_IT_OPS, (MALFORMED, MALFORMED, NOT_FOUND), ROLE_MISSING, {}),
+
+    # Support.
+    Row("list_grants", "GET /api/support-grants", ADMIN_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("open_grant", "POST /api/support-grants",
+        ADMIN, (CONFLICT, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, TOO_LATE),
+    Row("close_grant", "POST /api/support-grants/none/close",
+        ADMIN, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, REASON),
+    Row("get_health", "GET /api/support/health",
+        ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
+    Row("get_versions", "GET /api/support/versions",
+        ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
+    Row("get_configuration", "GET /api/support/configuration",
+        ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
+    Row("get_queues", "GET /api/support/queues",
+        ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
+    Row("get_errors", "GET /api/support/errors",
+        ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
+)
+# fmt: on
