@@ -5,10 +5,11 @@
 #   make test    lint, types, contracts, all tests
 #   make bench   what one request costs: messages, events, operations, request units, time
 #   make claims  which promises of docs/claims.md are kept, and by which tests
+#   make openapi write docs/openapi.json anew, after a change of the HTTP API
 #   make lint    lint, types, contracts
 #   make clean   remove what these made
 
-.PHONY: demo up test bench claims lint clean bootstrap
+.PHONY: demo up test bench claims openapi lint clean bootstrap
 python := .venv/bin/python
 
 demo: bootstrap
@@ -25,6 +26,9 @@ bench: bootstrap
 
 claims: bootstrap
 	@$(python) -m scripts.claims
+
+openapi: bootstrap
+	@$(python) -m scripts.openapi
 
 lint: bootstrap
 	@scripts/check lint

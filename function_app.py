@@ -3,7 +3,7 @@
 import azure.durable_functions as df
 import azure.functions as func
 
-from api import assistants, openapi, publishing, requests, support, switches, teams
+from api import assistants, openapi, policies, publishing, requests, support, switches, teams
 from pipeline import answer_request, audit_writer, stages, start, timers
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
@@ -18,6 +18,7 @@ for blueprint in (
     assistants.bp,  # HTTP: list_assistants, get_assistant, get_me
     publishing.bp,  # HTTP: an assistant's draft, its versions, publish, restore, retire
     teams.bp,  # HTTP: teams and role bindings
+    policies.bp,  # HTTP: guardrail policies, their versions, trying one
     switches.bp,  # HTTP: put_switch
     support.bp,  # HTTP: support grants, and what support may read
     openapi.bp,  # HTTP: get_openapi

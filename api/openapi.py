@@ -17,6 +17,11 @@ from services.version import VERSION
 bp = df.Blueprint()
 
 SCHEMAS = "#/components/schemas/{model}"
+DESCRIPTION = "x-roles: whose holders may call it, if anybody's; x-support: the holder of a support grant may, too."
+CONDITIONS = {
+    "If-Match": "What is changed: its ETag, as it was read.",
+    "If-None-Match": "`*`, instead of If-Match, to make something new.",
+}
 
 
 class ProblemDetails(BaseModel):
@@ -52,11 +57,17 @@ def document() -> dict[str, Any]:
         paths.setdefault(f"/api/{each.route}", {})[each.method.lower()] = _operation(each, named)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Governed assistants", "version": VERSION},
+        "info": {"title": "Governed assistants", "version": VERSION, "description": DESCRIPTION},
         "security": [{"entra": []}],
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
+            "responses": {
+                "Problem": {
+                    "description": f"Why there is no answer: {', '.join(PROBLEM_TYPES)}",
+                    "content": {"application/problem+json": {"schema": named[ProblemDetails]}},
+                }
+            },
             "securitySchemes": {"entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -72,8 +83,8 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
         for name in re.findall(r"{(\w+)}", declared.route)
     ]
     headers = [
-        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
-        for name in ("If-Match", "If-None-Match")
+        {"name": name, "in": "header", "description": description, "required": False, "schema": {"type": "string"}}
+        for name, description in CONDITIONS.items()
         if declared.tagged
     ]
     described: dict[str, Any] = {
@@ -88,10 +99,7 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
                 }
                 for status, model in declared.answers.items()
             },
-            "default": {
-                "description": f"A problem: {', '.join(PROBLEM_TYPES)}",
-                "content": {"application/problem+json": {"schema": named[ProblemDetails]}},
-            },
+            "default": {"$ref": "#/components/responses/Problem"},
         },
     }
     if declared.body:
@@ -100,7 +108,9 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": named[declared.body]}},
         }
     if declared.roles:
-        described["x-roles"] = [*declared.roles, *(["support grant"] if declared.support else [])]
+        described["x-roles"] = declared.roles
+    if declared.support:
+        described["x-support"] = True
     return described
 
 

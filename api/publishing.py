@@ -6,9 +6,11 @@ Somebody who is no publisher of the team that owns an assistant is told that the
 import azure.durable_functions as df
 from pydantic import BaseModel, Field
 
+from api.body import Malformed
 from api.operation import Call, Reply, operation
 from api.reason import Reason
 from governance.access import Role
+from guardrails.policy import PII_CATEGORIES
 from routing import publishing
 from routing.assistants import AssistantSettings, AssistantUnknown
 from routing.publishing import Managed, Version
@@ -45,7 +47,7 @@ async def list_drafts(call: Call[None]) -> Reply:
 @operation(bp, "POST", "assistants", body=Draft, answers={201: Managed}, roles=PUBLISHERS)
 async def create_assistant(call: Call[Draft]) -> Reply:
     """A new assistant, as a draft."""
-    draft = call.body()
+    draft = _body(call)
     managed, etag = await publishing.create(call.journal, call.access, draft.settings, draft.reason)
     return Reply(managed, 201, {"ETag": etag, "Location": f"/api/assistants/{managed.id}/draft"})
 
@@ -72,7 +74,7 @@ async def get_draft(call: Call[None]) -> Reply:
 async def put_draft(call: Call[Draft]) -> Reply:
     """Change the draft; what is published stays as it is."""
     document = await _managed(call)
-    draft = call.body()
+    draft = _body(call)
     call.require_etag(document)
     return _tagged(await publishing.save_draft(call.journal, call.access, document, draft.settings, draft.reason))
 
@@ -138,6 +140,13 @@ async def list_versions(call: Call[None]) -> Reply:
     """Every version that was ever published, the latest first."""
     document = await _managed(call)
     return Reply(Versions(versions=await publishing.list_versions(call.services.store.config, document["id"])))
+
+
+def _body(call: Call[Draft]) -> Draft:
+    draft = call.body()
+    if unknown := sorted(draft.settings.pii.keys() - PII_CATEGORIES):
+        raise Malformed(f"settings.pii: no detector for {', '.join(unknown)}")
+    return draft
 
 
 async def _managed[Body: BaseModel | None](call: Call[Body]) -> Document:

@@ -64,7 +64,7 @@ class Health(BaseModel):
     checks: list[Check]
 
 
-class Versions(BaseModel):
+class Installed(BaseModel):
     product: str
     python: str
     packages: dict[str, str]
@@ -108,7 +108,7 @@ async def open_grant(call: Call[NewGrant]) -> Reply:
         group=asked.group,
         person=asked.person,
         until=asked.until,
-        actor=call.caller.oid,
+        by=call.caller,
         reason=asked.reason,
         first_admins=call.services.settings.platform_admin_group,
     )
@@ -143,12 +143,12 @@ async def get_health(call: Call[None]) -> Reply:
     )
 
 
-@operation(bp, "GET", "support/versions", answers={200: Versions}, roles=OBSERVERS, support=True)
+@operation(bp, "GET", "support/versions", answers={200: Installed}, roles=OBSERVERS, support=True)
 async def get_versions(call: Call[None]) -> Reply:
     """What is installed."""
     _require_observer(call)
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return Reply(Versions(product=VERSION, python=python.python_version(), packages=packages))
+    return Reply(Installed(product=VERSION, python=python.python_version(), packages=packages))
 
 
 @operation(bp, "GET", "support/configuration", answers={200: Configuration}, roles=OBSERVERS, support=True)

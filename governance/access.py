@@ -199,14 +199,18 @@ def _scope_in(bindings: list[Binding], caller: Caller) -> Scope:
 
 async def groups_in_use(config: Items, first_admins: str) -> set[str]:
     """Every directory group that the configuration names: all that a caller's groups are ever compared with."""
+    granted = config.query("SELECT * FROM c WHERE c.type = 'grant' AND IS_DEFINED(c[\"group\"])", partition=ACCESS)
+    return {document["group"] async for document in granted} | await own_groups(config, first_admins)
+
+
+async def own_groups(config: Items, first_admins: str) -> set[str]:
+    """The groups of the customer's own people: teams, holders of roles, audiences."""
     groups = {first_admins}
-    named = "SELECT * FROM c WHERE c.type IN ('team', 'role', 'grant')"
-    async for document in config.query(named, partition=ACCESS):
-        match document["type"]:
-            case "role":
-                groups |= {binding.group for binding in bindings_in(document)}
-            case _ if "group" in document:
-                groups.add(document["group"])
+    async for document in config.query("SELECT * FROM c WHERE c.type IN ('team', 'role')", partition=ACCESS):
+        if document["type"] == "team":
+            groups.add(document["group"])
+        else:
+            groups |= {binding.group for binding in bindings_in(document)}
     audiences = "SELECT c.published.audience FROM c WHERE c.type = 'assistant' AND c.state = 'published'"
     async for document in config.query(audiences, partition="assistant"):
         if document["audience"] != "everyone":

@@ -68,9 +68,14 @@ class Journal:
     store: Store
     bus: Bus
 
-    async def create(self, container: Outbox, document: Document, event: AuditEvent) -> str:
-        """A new document. Returns its ETag. Raises :class:`Outdated` if there is one of its id."""
-        return await self._commit(container, document, [("create", (document,))], event)
+    async def create(
+        self, container: Outbox, document: Document, event: AuditEvent, also: Sequence[Document] = ()
+    ) -> str:
+        """A new document, and ``also`` others of its partition. Returns its ETag.
+
+        Raises :class:`Outdated` if there is one of its id.
+        """
+        return await self._commit(container, document, [("create", (each,)) for each in (document, *also)], event)
 
     async def replace(
         self, container: Outbox, before: Document, document: Document, event: AuditEvent, also: Sequence[Document] = ()

@@ -6,8 +6,9 @@ clock at every call. Everything that its holder calls is in the customer's trail
 
 from datetime import timedelta
 
-from governance.access import ACCESS, Access, Grant, bindings_in, grant_document, grant_in, team_in
+from governance.access import ACCESS, Access, Grant, grant_document, grant_in, own_groups
 from governance.changes import Conflict, Journal, Outdated, change_event
+from governance.identity import Caller
 from governance.problems import ProblemError
 from services.clock import Timestamp, utc_now, uuid7
 from services.documents import Items
@@ -42,24 +43,27 @@ async def open_grant(
     group: str | None,
     person: str | None,
     until: Timestamp,
-    actor: str,
+    by: Caller,
     reason: str,
     first_admins: str,
 ) -> Grant:
     """For a group or for a person, for at most 72 hours.
 
-    Raises :class:`governance.changes.Conflict` if the time is over or too long, or if the group is a team's or holds
-    a role: whoever holds a grant can do nothing else, and the customer's own people must not be shut out by mistake.
+    Raises :class:`governance.changes.Conflict` if the time is over or too long, if the group is a team's, an audience
+    or holds a role, or if whoever opens it would hold it: holding a grant, one can do nothing else, not even close it,
+    and the customer's own people must not be shut out by mistake.
     """
     now = utc_now()
     if not now < until <= now + LONGEST:
         raise Conflict("A support grant ends in the future, and within 72 hours.")
-    if group is not None:
-        await _require_unbound(journal.store.config, group, first_admins)
-    grant = Grant(id=uuid7(), group=group, person=person, reason=reason, opened_by=actor, opened_at=now, until=until)
+    if group in await own_groups(journal.store.config, first_admins):
+        raise Conflict("The group is a team's, an audience or holds a role; support needs a group of its own.")
+    grant = Grant(id=uuid7(), group=group, person=person, reason=reason, opened_by=by.oid, opened_at=now, until=until)
+    if grant.is_for(by):
+        raise Conflict("You would hold this grant yourself: you could do nothing but read then, and not close it.")
     event = change_event(
         "support.open",
-        actor=actor,
+        actor=by.oid,
         target=f"grant:{grant.id}",
         reason=reason,
         After=grant.model_dump(mode="json", exclude_none=True),
@@ -67,17 +71,6 @@ async def open_grant(
     )
     await journal.create("config", grant_document(grant), event)
     return grant
-
-
-async def _require_unbound(config: Items, group: str, first_admins: str) -> None:
-    bound = {first_admins}
-    async for document in config.query("SELECT * FROM c WHERE c.type IN ('team', 'role')", partition=ACCESS):
-        if document["type"] == "team":
-            bound.add(team_in(document).group)
-        else:
-            bound |= {binding.group for binding in bindings_in(document)}
-    if group in bound:
-        raise Conflict("The group is a team's or holds a role; support needs a group (or a person) of its own.")
 
 
 async def close_grant(journal: Journal, grant_id: str, *, actor: str, reason: str) -> Grant:

@@ -56,7 +56,9 @@ def require_harmless(patterns: Iterable[str]) -> None:
 def _probes(pattern: str) -> Iterator[str]:
     own = sorted({character for character in pattern if character.isalnum() or character in " -.,@/_:"})[:6]
     units = [*own, "a", "0", " ", "a0", "a ", "0-", "é", "."]
-    for start, unit, end in product(("", "0", "a"), dict.fromkeys(units), ("", "!", "\n")):
+    # The last end has every character that the pattern may insist on, so that it is not given up before it is tried.
+    ends = ("", "!", "\n", "§" + "".join(dict.fromkeys(pattern)))
+    for start, unit, end in product(("", "0", "a"), dict.fromkeys(units), ends):
         yield start + unit * (WINDOW // len(unit)) + end
 
 

@@ -36,8 +36,8 @@ and LOCATION. The small model tags the cities and countries that questions are a
 addresses: redacting LOCATION would spoil questions without protecting addresses."""
 
 
-class Policy(BaseModel):
-    """One version of a guardrail policy.
+class Rules(BaseModel):
+    """What a policy says.
 
     `pii` gives the action for each category; a category that it does not name is not looked for. A finding counts from
     a confidence of `pii_thresholds` of its category on, else of `pii_threshold`: the default, 0.4, is where Presidio
@@ -46,8 +46,6 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(min_length=1, max_length=100)
-    version: int = Field(ge=1)
     pii: dict[str, Action] = Field(default_factory=lambda: dict(DEFAULT_PII))
     pii_threshold: float = Field(default=0.4, ge=0, le=1)
     pii_thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
@@ -76,13 +74,15 @@ class Policy(BaseModel):
     def threshold(self, category: str) -> float:
         return self.pii_thresholds.get(category, self.pii_threshold)
 
-    @property
-    def needs_remote(self) -> bool:
-        """Whether it asks for detectors beyond this process."""
-        return any(topic.content_safety or topic.prompt_shield or topic.judge for topic in self.acceptable_use)
+
+class Policy(Rules):
+    """One version of a guardrail policy."""
+
+    id: str = Field(min_length=1, max_length=100)
+    version: int = Field(ge=1)
 
 
-def require_enforceable(policy: Policy) -> None:
+def require_enforceable(policy: Rules) -> None:
     """What is too slow to look at whenever a policy is used, and is looked at before it is saved.
 
     Raises :class:`guardrails.patterns.PatternBacktracks`.

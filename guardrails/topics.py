@@ -38,7 +38,7 @@ class Topic(BaseModel):
     id: str = Field(min_length=1, max_length=100)
     category: str = Field(min_length=1, max_length=100)
     action: Literal[Action.BLOCK, Action.WARN, Action.LOG]
-    sides: frozenset[Literal[Side.PROMPT, Side.ANSWER]] = frozenset({Side.PROMPT, Side.ANSWER})
+    sides: Annotated[list[Literal[Side.PROMPT, Side.ANSWER]], Field(min_length=1)] = [Side.PROMPT, Side.ANSWER]
     phrases: Annotated[list[Phrase], Field(max_length=1000)] = []
     patterns: Annotated[list[Pattern], Field(max_length=100)] = []
     content_safety: dict[Literal["Hate", "SelfHarm", "Sexual", "Violence"], Annotated[int, Field(ge=1, le=6)]] = {}
@@ -48,9 +48,14 @@ class Topic(BaseModel):
     judge: Annotated[str, Field(max_length=1000)] = ""
     """A question about the text that a model answers with yes or no; yes counts."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it needs a detector beyond this process."""
+        return bool(self.content_safety or self.prompt_shield or self.judge)
+
     @model_validator(mode="after")
     def _detects_something(self) -> Self:
-        if not (self.phrases or self.patterns or self.content_safety or self.prompt_shield or self.judge):
+        if not (self.phrases or self.patterns or self.is_remote):
             raise ValueError("has no detector")
         return self
 

@@ -14,6 +14,8 @@ import aiohttp
 
 from governance.access import Binding, Role, Team, role_document, team_document
 from governance.caps import period_of
+from governance.policies import KeptPolicy, policy_documents
+from guardrails.policy import Rules
 from routing.assistants import AssistantSettings
 from routing.publishing import Managed, Version, managed_document, version_document
 from services.clock import utc_now
@@ -34,8 +36,17 @@ def documents(models_url: str, model: str) -> dict[str, list[dict[str, Any]]]:
         config.append(role_document(Role(role), [Binding.model_validate(each) for each in bindings]))
     for assistant in seeded.pop("assistants"):
         config += published(assistant["id"], assistant["versions"], assistant["settings"])
+    for policy_id, rules in dict(seeded.pop("policies")).items():
+        config += policy(policy_id, rules)
     seeded["config"] += config
     return seeded
+
+
+def policy(policy_id: str, rules: dict[str, Any]) -> list[dict[str, Any]]:
+    """A guardrail policy in its first version."""
+    kept = Rules.model_validate(rules).model_dump(mode="json")
+    first = KeptPolicy(id=policy_id, version=1, rules=kept, saved_at=utc_now(), saved_by="seed")
+    return [*policy_documents(first)]
 
 
 def published(assistant_id: str, versions: int, settings: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,12 +14,13 @@ import azure.durable_functions as df
 
 from governance import caps, requests
 from governance.audit import announce, reference_to_request
+from governance.policies import PolicyUnknown, find_policy
 from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
 from governance.switches import Stopped, require_running
 from guardrails.check import About, Checked, check
 from guardrails.errors import GuardrailTimeout
-from guardrails.policy import Policy, strictest
+from guardrails.policy import Policy, strictest, tightened
 from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
 from pipeline.worker import governor
@@ -146,14 +147,15 @@ def _kept(verdict: Verdict) -> dict[str, Any]:
 
 
 async def _policy(services: Platform, assistant: Assistant) -> Policy:
-    return strictest([await _one_policy(services, policy_id) for policy_id in assistant.policies])
-
-
-async def _one_policy(services: Platform, policy_id: str) -> Policy:
-    document = await services.store.config.read(policy_id, "policy")
-    if document is None:
-        raise PolicyMissing(policy_id)
-    return Policy.model_validate({name: document[name] for name in Policy.model_fields if name in document})
+    """The assistant's rules, read now. A policy that there is none of, or that can't be enforced, lets nothing pass."""
+    policies = []
+    for policy_id in assistant.policies:
+        try:
+            kept, _ = await find_policy(services.store.config, policy_id)
+        except PolicyUnknown:
+            raise PolicyMissing(policy_id) from None
+        policies.append(Policy.model_validate({**kept.rules, "id": kept.id, "version": kept.version}))
+    return tightened(strictest(policies), {category: Action(action) for category, action in assistant.pii.items()})
 
 
 @bp.activity_trigger(input_name="job")

@@ -43,6 +43,8 @@ class AssistantSettings(BaseModel):
     owner_team: TeamId
     policies: Annotated[list[str], Field(min_length=1, max_length=10)]
     """Ids of the guardrail policies; of each rule the strictest holds."""
+    pii: dict[str, Literal["warn", "redact", "block"]] = {}
+    """For some categories of personal data a stricter action than the policies have; a milder one changes nothing."""
     collections: Annotated[list[str], Field(max_length=20)] = []
     """Ids of the collections of documents that answers are grounded in."""
     residency: Literal["any", "azure"]

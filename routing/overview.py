@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from governance.access import EVERYWHERE, Binding, Role, Team
+from governance.policies import list_policies
 from governance.roles import read_role
 from governance.teams import list_teams
 from routing.assistants import Audience
@@ -47,8 +48,8 @@ class EndpointSeen(BaseModel):
 class PolicySeen(BaseModel):
     id: str
     version: int
-    pii: dict[str, str] | None = None
-    """Action by category; null for the default."""
+    pii: dict[str, str]
+    """Action by category."""
     rules: list[str]
     """Ids of the acceptable-use rules."""
 
@@ -81,8 +82,13 @@ async def overview(config: Items, first_admins: str) -> Configuration:
         routes=[RouteSeen.model_validate(each) async for each in _all(config, "route")],
         endpoints=[EndpointSeen.model_validate(each) async for each in _all(config, "endpoint")],
         policies=[
-            PolicySeen.model_validate({**each, "rules": [rule["id"] for rule in each.get("acceptable_use", [])]})
-            async for each in _all(config, "policy")
+            PolicySeen(
+                id=policy.id,
+                version=policy.version,
+                pii=policy.rules["pii"],
+                rules=[rule["id"] for rule in policy.rules["acceptable_use"]],
+            )
+            for policy, _ in await list_policies(config)
         ],
     )
 

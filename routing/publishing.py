@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from governance.access import Access, Role, Scope
 from governance.changes import Conflict, Journal, change_event
+from governance.policies import list_policies
 from governance.problems import ProblemError
 from governance.teams import require_teams
 from routing.assistants import ASSISTANT, AssistantSettings, AssistantUnknown
@@ -198,7 +199,8 @@ async def _changed(
 
 async def _require_configured(config: Items, settings: AssistantSettings) -> None:
     """Everything that a published assistant names is there: what is missing would refuse every question."""
-    missing = [f"policy {each}" for each in settings.policies if await config.read(each, "policy") is None]
+    policies = {policy.id for policy, _ in await list_policies(config)}
+    missing = [f"policy {each}" for each in settings.policies if each not in policies]
     missing += [] if await config.read(settings.route, "route") else [f"route {settings.route}"]
     missing += [f"collection {each}" for each in settings.collections if await config.read(each, "collection") is None]
     if missing:

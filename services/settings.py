@@ -5,8 +5,9 @@ Every address the app ever connects to is here (claim T1), but for the model end
 
 import os
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 
 class SettingsInvalid(Exception):
@@ -31,7 +32,9 @@ class Settings(BaseModel):
     entra_tenant_id: str = Field(alias="ENTRA_TENANT_ID")
     entra_client_id: str = Field(alias="ENTRA_CLIENT_ID")
     graph_endpoint: str = Field("https://graph.microsoft.com", alias="GRAPH_ENDPOINT")
-    platform_admin_group: str = Field(alias="PLATFORM_ADMIN_GROUP")
+    content_safety_endpoint: str | None = Field(None, alias="CONTENT_SAFETY_ENDPOINT")
+    """``https://<resource>.cognitiveservices.azure.com``; unset, policies can't ask Azure AI Content Safety."""
+    platform_admin_group: Annotated[str, StringConstraints(to_lower=True)] = Field(alias="PLATFORM_ADMIN_GROUP")
     """Object id of the directory group whose members are platform administrators until somebody binds that role."""
     identity_client_id: str | None = Field(None, alias="AZURE_CLIENT_ID")
     """The user-assigned managed identity; unset for the system-assigned one."""

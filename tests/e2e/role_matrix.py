@@ -65,6 +65,9 @@ PUBLISHER = frozenset({Role.PUBLISHER})
 ADMIN = frozenset({Role.PLATFORM_ADMIN})
 ADMIN_AUDITOR = frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR})
 ADMIN_IT_OPS = frozenset({Role.PLATFORM_ADMIN, Role.IT_OPS})
+GOVERNOR = frozenset({Role.GOVERNOR})
+GOVERNOR_AUDITOR = frozenset({Role.GOVERNOR, Role.AUDITOR})
+NAMERS = frozenset({Role.GOVERNOR, Role.AUDITOR, Role.PUBLISHER})
 GOVERNOR_IT_OPS = frozenset({Role.GOVERNOR, Role.IT_OPS})
 
 STALE = '"stale"'
@@ -133,6 +136,17 @@ ROWS = (
     Row("list_roles", "GET /api/roles", ADMIN_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
     Row("put_role", "PUT /api/roles/auditor",
         ADMIN, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {**REASON, "bindings": []}, STALE),
+
+    # Policies: the platform's, too.
+    Row("list_policies", "GET /api/policies", NAMERS, (OK, OK, OK), ROLE_MISSING),
+    Row("get_policy", "GET /api/policies/standard",
+        GOVERNOR_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("get_policy_version", "GET /api/policies/standard/versions/1",
+        GOVERNOR_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("put_policy", "PUT /api/policies/standard",
+        GOVERNOR, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {**REASON, "rules": {}}, STALE),
+    Row("try_policy", "POST /api/policies/none/try",
+        GOVERNOR, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {"text": "any"}),
 
     # The kill switches.
     Row("put_switch", "PUT /api/switches/platform",

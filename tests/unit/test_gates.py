@@ -28,6 +28,7 @@ OURS = {
     *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
     *("publish_assistant", "restore_assistant", "retire_assistant"),
     *("list_teams", "put_team", "remove_team", "list_roles", "put_role"),
+    *("list_policies", "get_policy", "get_policy_version", "put_policy", "try_policy"),
     *("list_grants", "open_grant", "close_grant"),
     *("get_health", "get_versions", "get_configuration", "get_queues", "get_errors"),
 }

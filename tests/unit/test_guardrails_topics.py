@@ -154,7 +154,9 @@ async def test_when_an_answer_is_not_of_the_shape_then_the_policy_says_what_beco
     assert await rules("long", shapes, Side.PROMPT) == []
 
 
-@pytest.mark.parametrize("pattern", [r"(a+)+$", r"x(\w+\s?)*$", r"(x|xx)+y", r"(.*a){12}b", r"(\s*,\s*)+x"])
+@pytest.mark.parametrize(
+    "pattern", [r"(a+)+$", r"x(\w+\s?)*$", r"(x|xx)+y", r"(.*a){12}b", r"(\s*,\s*)+x", r"(\w+\s?)+!"]
+)
 def test_when_a_pattern_backtracks_then_a_policy_with_it_is_not_saved(pattern: str) -> None:
     with pytest.raises(PatternBacktracks, match="pattern 2"):
         require_harmless(["fine", pattern])
