@@ -110,9 +110,10 @@ class Journal:
                 raise
             if await items.read(event.EventId, partition) is None:
                 raise Outdated from None
-            # The SDK repeated a batch that had been carried out.
-            now = await items.read(document["id"], partition)
-            etag = "" if now is None else now["_etag"]
+            # The SDK repeated a batch that had been carried out. If somebody has changed the document since, their ETag
+            # would let the caller change what they never saw: they get one that is outdated.
+            now = await items.read(document["id"], partition) or {}
+            etag = now["_etag"] if _content(now) == _content(document) else f'"{event.EventId}"'
         await self._announce(container, partition, event)
         return etag
 
@@ -123,3 +124,8 @@ class Journal:
                 await announce(self.bus, reference, event.EventId)
         except (BusUnavailable, TimeoutError) as error:
             log.warning("event %s is left to the sweep: %s", event.EventId, type(error).__name__)
+
+
+def _content(document: Document) -> Document:
+    """What the product wrote, without the properties that Cosmos DB adds."""
+    return {name: value for name, value in document.items() if not name.startswith("_")}

@@ -169,7 +169,7 @@ def audit_event(
     prompt, answer = request.checked_prompt, None if problem else request.answer
     prompt_cut = cut(prompt) if prompt is not None else ("", None, "")
     answer_cut = cut(answer) if answer is not None else ("", None, "")
-    used, called = request.model, attempts[-1] if attempts else None
+    used, called = request.model, next((each for each in reversed(attempts) if ":answer:" in each.id), None)
     return AuditEvent(
         TimeGenerated=ended_at,
         EventTime=ended_at,

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -86,12 +87,14 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
         items = items_of(store, container)
         async for document in items.query(query, {"@begin": begin, "@end": end}):
             if there.get(document["id"], 0) < document["revision"]:
-                missing += await _make_pending(items, document["id"], document[key])
+                missing += await _make_pending(items, container, document["id"], document[key])
     return missing
 
 
-async def _make_pending(items: Items, item_id: str, partition: str) -> bool:
-    change = [{"op": "set", "path": "/audit/status", "value": "pending"}]
+async def _make_pending(items: Items, container: Container, item_id: str, partition: str) -> bool:
+    change: list[dict[str, Any]] = [{"op": "set", "path": "/audit/status", "value": "pending"}]
+    if container != "requests":
+        change.append({"op": "set", "path": "/ttl", "value": -1})  # it expires once it is written, and not before
     try:
         await items.patch(item_id, partition, change, where="from c where c.audit.status = 'written'")
     except (ConditionFailed, ItemMissing):

@@ -208,6 +208,7 @@ class Stack:
         await _together(
             self._start_standin("cosmos", [*containers, *secured, *self._data("cosmos")]),
             self._start_standin("loganalytics", [*tables, *secured, *self._data("loganalytics")]),
+            self._start_standin("contentsafety", secured),
         )
 
     async def _start_standin(self, name: str, options: Sequence[object]) -> None:
@@ -261,6 +262,7 @@ class Stack:
             "ENTRA_TENANT_ID": str(self.directory.tenant_id),
             "ENTRA_CLIENT_ID": str(self.directory.client_id),
             "GRAPH_ENDPOINT": ready["entra"]["url"],
+            "CONTENT_SAFETY_ENDPOINT": ready["contentsafety"]["url"],
             "PLATFORM_ADMIN_GROUP": self.group("Platform Admins"),
             "IDENTITY_ENDPOINT": ready["entra"]["identity_endpoint"],
             "IDENTITY_HEADER": ready["entra"]["identity_header"],

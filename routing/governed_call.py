@@ -62,7 +62,8 @@ class Results(Protocol):
 @dataclass(frozen=True)
 class ModelCall:
     request_id: str
-    purpose: Literal["answer"]
+    purpose: str
+    """``answer``, or ``judge-<side>-<n>``: two calls of a request are the same if their purpose is."""
     team: str
     person: str
     assistant: str
@@ -159,7 +160,7 @@ async def _attempt(
     """The answer of this attempt, made now or before; None if it was used up without one. Raises ModelError."""
     match reservation.state:
         case "reserved":
-            return await _call(governor, call, price, reservation, reading, results)
+            return await _place_call(governor, call, price, reservation, reading, results)
         case "released":
             return None
         case "settled":
@@ -177,7 +178,7 @@ async def _attempt(
             return None
 
 
-async def _call(
+async def _place_call(
     governor: Governor,
     call: ModelCall,
     price: Price,

@@ -104,7 +104,7 @@ async def create(journal: Journal, access: Access, settings: AssistantSettings, 
         reason=reason,
         Assistant=managed.id,
         Team=settings.owner_team,
-        After=settings.model_dump(),
+        After={"state": managed.state, "version": managed.version, **settings.model_dump()},
     )
     return managed, await journal.create("config", managed_document(managed), event)
 

@@ -39,6 +39,8 @@ type Operations = Sequence[Mapping[str, Any]]
 TIMEOUT_SECONDS = 20.0
 """For one operation, the SDK's retries of a throttled call included."""
 
+ID_BYTES = 1023
+
 
 class StoreError(Exception):
     """An operation on an item did not happen, or not certainly."""
@@ -98,6 +100,14 @@ async def _carried_out[T](call: Awaitable[T]) -> T:
             return await call
 
 
+def _is_id(text: str) -> bool:
+    """Whether an item can have this id: https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits.
+
+    Nor is the name of a folder taken for one: in the address that the SDK calls, it would lead to something else.
+    """
+    return text not in ("", ".", "..") and set("/\\?#").isdisjoint(text) and len(text.encode()) <= ID_BYTES
+
+
 class Items:
     """The items of one container. Every method raises :class:`StoreError`, as named in the module's tree."""
 
@@ -105,7 +115,9 @@ class Items:
         self._container = container
 
     async def read(self, item_id: str, partition: str) -> Document | None:
-        """The item as it is now, with its ``_etag``; None if there is none."""
+        """The item as it is now, with its ``_etag``; None if there is none, as of an id that no item can have."""
+        if not _is_id(item_id):
+            return None
         try:
             return dict(await _carried_out(self._container.read_item(item_id, partition)))
         except ItemMissing:

@@ -10,6 +10,7 @@ from azure.monitor.ingestion.aio import LogsIngestionClient
 from azure.monitor.query.aio import LogsQueryClient
 
 from services.bus import Bus, Replies, bus_client
+from services.content_safety import ContentSafety
 from services.documents import Store, cosmos_client, require_strong
 from services.graph import Graph
 from services.logs import AuditLog
@@ -30,6 +31,8 @@ class Platform:
     replies: Replies
     audit_log: AuditLog
     graph: Graph
+    content_safety: ContentSafety | None
+    """None where no endpoint is configured."""
 
 
 _opening = asyncio.Lock()
@@ -73,4 +76,8 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
         settings.logs_workspace_id,
     )
     graph = await stack.enter_async_context(Graph(settings.graph_endpoint, credential))
-    return Platform(settings, Store(cosmos, settings.cosmos_database), Bus(bus), replies, audit_log, graph)
+    content_safety = None
+    if settings.content_safety_endpoint:
+        content_safety = await stack.enter_async_context(ContentSafety(settings.content_safety_endpoint, credential))
+    store = Store(cosmos, settings.cosmos_database)
+    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety)

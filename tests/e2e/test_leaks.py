@@ -15,7 +15,7 @@ from tests.e2e.kit import eventually, once
 CANARY = "marmalade"
 """What the guardrails leave in each question: where it is not found, nothing would be."""
 
-STANDINS = ("cosmos", "servicebus", "durable", "loganalytics", "models")
+STANDINS = ("cosmos", "servicebus", "durable", "loganalytics", "models", "contentsafety")
 
 
 @dataclass(frozen=True)
