@@ -3,7 +3,8 @@
 #   make demo    one governed request, end to end, explained    MODEL=scripted: without the real model
 #   make up      the stack stays up until Ctrl-C                INSTANCES=2 MODEL=scripted
 #   make test    lint, types, contracts, all tests
-#   make bench   what one request costs: messages, events, operations, request units, time
+#   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
+#                tells that an assistant exists             ONLY=request_cost or ONLY=hidden_assistants
 #   make claims  which promises of docs/claims.md are kept, and by which tests
 #   make openapi write docs/openapi.json anew, after a change of the HTTP API
 #   make lint    lint, types, contracts
@@ -22,7 +23,7 @@ test: bootstrap
 	@scripts/check all
 
 bench: bootstrap
-	@$(python) -m bench.request_cost
+	@for each in $(or $(ONLY),request_cost hidden_assistants); do $(python) -m bench.$$each || exit; echo; done
 
 claims: bootstrap
 	@$(python) -m scripts.claims
