@@ -5,12 +5,13 @@
 #   make test    lint, types, contracts, all tests
 #   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
 #                tells that an assistant exists             ONLY=request_cost or ONLY=hidden_assistants
+#   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE
 #   make claims  which promises of docs/claims.md are kept, and by which tests
 #   make openapi write docs/openapi.json anew, after a change of the HTTP API
 #   make lint    lint, types, contracts
 #   make clean   remove what these made
 
-.PHONY: demo up test bench claims openapi lint clean bootstrap
+.PHONY: demo up test bench bench-guardrails claims openapi lint clean bootstrap
 python := .venv/bin/python
 
 demo: bootstrap
@@ -24,6 +25,9 @@ test: bootstrap
 
 bench: bootstrap
 	@for each in $(or $(ONLY),request_cost hidden_assistants); do $(python) -m bench.$$each || exit; echo; done
+
+bench-guardrails: bootstrap
+	@$(python) -m bench.pii --data $(DATA)
 
 claims: bootstrap
 	@$(python) -m scripts.claims

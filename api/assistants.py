@@ -57,14 +57,14 @@ def _card(assistant: Assistant) -> Card:
 @operation(bp, "GET", "assistants", answers={200: Cards})
 async def list_assistants(call: Call[None]) -> Reply:
     """The assistants that the caller may ask."""
-    usable = await assistants_of(call.services.store.config, call.caller)
+    usable = await assistants_of(call.services.store.config, call.caller.groups)
     return Reply(Cards(assistants=[_card(each) for each in usable]))
 
 
 @operation(bp, "GET", "assistants/{assistant_id}", answers={200: Card})
 async def get_assistant(call: Call[None]) -> Reply:
     """One assistant that the caller may ask."""
-    return Reply(_card(await find_assistant(call.services.store.config, call.path("assistant_id"), call.caller)))
+    return Reply(_card(await find_assistant(call.services.store.config, call.path("assistant_id"), call.caller.groups)))
 
 
 @operation(bp, "GET", "me", answers={200: Me}, support=True)
@@ -74,7 +74,7 @@ async def get_me(call: Call[None]) -> Reply:
     if access.grant is not None:
         grant = MyGrant(id=access.grant.id, until=access.grant.until)
         return Reply(Me(oid=access.caller.oid, teams=[], roles=[], assistants=[], support=grant))
-    usable = await assistants_of(call.services.store.config, call.caller)
+    usable = await assistants_of(call.services.store.config, call.caller.groups)
     return Reply(
         Me(
             oid=access.caller.oid,

@@ -102,7 +102,7 @@ class Answer(BaseModel):
 async def ingest(call: Call[Question]) -> Reply:
     """Ask an assistant: the answer, if it comes in time, else where it will be."""
     services, caller = call.services, call.caller
-    assistant = await find_assistant(services.store.config, call.path("assistant_id"), caller)
+    assistant = await find_assistant(services.store.config, call.path("assistant_id"), caller.groups)
     limit = services.settings.max_prompt_characters
     question = call.body(limit)
     if len(question.prompt) > limit:
@@ -131,7 +131,7 @@ async def get_request(call: Call[None]) -> Reply:
     if request is None or request.person.oid != call.caller.oid:
         raise RequestUnknown
     try:
-        await find_assistant(call.services.store.config, request.assistant, call.caller)
+        await find_assistant(call.services.store.config, request.assistant, call.caller.groups)
     except AssistantUnknown:
         raise RequestUnknown from None
     return await _reply(call.services, request)

@@ -1,6 +1,6 @@
 """The way in: one text, one policy, one verdict. Whatever goes wrong is an error, never a pass.
 
-Importing this module is cheap; Presidio and its model are loaded at the first check of a process.
+Importing this module is cheap; the recognisers and the model for names are loaded at the first check of a process.
 """
 
 import asyncio
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from guardrails.analysis_thread import analyse
 from guardrails.detection import Detector
-from guardrails.errors import GuardrailFailed, GuardrailTimeout
+from guardrails.errors import DetectorRefused, GuardrailFailed, GuardrailTimeout
 from guardrails.formats import misshapen
 from guardrails.leak import leaks
-from guardrails.pii import presidio_detector, redacted
+from guardrails.pii import local_detector, redacted
 from guardrails.policy import Policy
 from guardrails.topics import Remote, Side, asked, concerning, matches
-from guardrails.verdict import Verdict
+from guardrails.verdict import Action, Verdict
 
 TIME_LIMIT = 30.0
 """Seconds for one check, waiting for the analysis thread included. A text of 100,000 characters takes 3 to 12 on one
@@ -49,13 +49,14 @@ async def check(
     side: Side = Side.PROMPT,
     about: About = NOTHING,
     remote: Remote | None = None,
-    detector: Detector = presidio_detector,
+    detector: Detector = local_detector,
     time_limit: float = TIME_LIMIT,
 ) -> Checked:
     """Checks a prompt, an answer, or a text that an answer is to be grounded in.
 
     What leaves this process for a remote detector is the text without what the policy removes from it. Raises
-    GuardrailTimeout when the time limit (seconds) has passed, GuardrailFailed for any other failure.
+    GuardrailTimeout when the time limit (seconds) has passed, DetectorRefused for a remote detector that may not be
+    asked, GuardrailFailed for any other failure.
     """
     topics = concerning(policy.acceptable_use, side)
     try:
@@ -66,13 +67,13 @@ async def check(
                 findings += await analyse(leaks, text, about.instructions)
             clean, personal_data = await redacted(text, policy, detector)
             findings += personal_data
-            # The text as it goes on, so their places in it are not those in the text as it came: all of it, each.
-            findings += [
-                finding.model_copy(update={"start": 0, "end": len(text)})
-                for finding in await asked(clean, topics, side, remote)
-            ]
+            if all(finding.action is not Action.BLOCK for finding in findings):  # what is blocked goes nowhere else
+                findings += [
+                    finding.model_copy(update={"start": 0, "end": len(text)})  # they saw another text: all of it counts
+                    for finding in await asked(clean, topics, side, remote)
+                ]
             return Checked(clean, Verdict.of(findings))
-    except GuardrailFailed:
+    except (GuardrailFailed, DetectorRefused):
         raise
     except TimeoutError:
         raise GuardrailTimeout("the guardrails gave no verdict in time") from None

@@ -1,4 +1,4 @@
-"""The two ways a guardrail can fail to give a verdict. Either way the text must not go on (fail closed).
+"""The ways a guardrail can fail to give a verdict. In each the text must not go on (fail closed).
 
 Their messages never carry text that was being checked.
 """
@@ -10,3 +10,11 @@ class GuardrailFailed(Exception):
 
 class GuardrailTimeout(GuardrailFailed):
     """No verdict within the time limit."""
+
+
+class DetectorRefused(Exception):
+    """A detector beyond this process may not be asked. ``reason`` is the error of whoever handed it in."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(type(reason).__name__)
+        self.reason = reason

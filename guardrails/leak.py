@@ -2,7 +2,7 @@
 
 import regex  # type: ignore[import-untyped]
 
-from guardrails.reading import readings
+from guardrails.readings import readings
 from guardrails.verdict import Action, Finding
 
 CATEGORY = "system-prompt-leak"

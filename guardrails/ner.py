@@ -28,7 +28,7 @@ REACH = 2
 type Floats = NDArray[np.float32]
 type Ints = NDArray[np.int64]
 
-_TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_|\n")
+_TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s\u00ad\u200b-\u200f\u2060-\u2064\ufeff]|_|\n")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _LONGEST = 24
 """Characters of a word that are looked at."""
@@ -62,7 +62,7 @@ class Parameters:
 
 
 def tokens(text: str) -> list[Token]:
-    """The text as the model sees it; white space other than line breaks is left out."""
+    """The text as the model sees it; white space other than line breaks is left out, and so is what cannot be seen."""
     return [Token(match.group(), *match.span()) for match in _TOKEN.finditer(text)]
 
 
@@ -107,7 +107,7 @@ def _word_features(word: str) -> tuple[int, list[int]]:
     lower = word.lower()
     edged = f"^{lower}$"
     plain = unicodedata.normalize("NFKD", lower)[0]
-    return crc32(lower.encode("utf-8", "surrogatepass")), [
+    return crc32(lower.encode()), [
         _bucket("s" + _shape(word)),
         _bucket("l" + str(min(len(word), 9)) + plain),
         _bucket("p" + edged[:2]),
@@ -134,7 +134,7 @@ def _shape(word: str) -> str:
 
 
 def _bucket(feature: str) -> int:
-    return 2 + crc32(feature.encode("utf-8", "surrogatepass")) % (BUCKETS - 2)
+    return 2 + crc32(feature.encode()) % (BUCKETS - 2)
 
 
 class Model:
@@ -163,7 +163,8 @@ class Model:
             change = np.maximum(neighbourhood(state) @ weights + bias, 0)
             state = state + change if number else change
         weights, bias = self._parameters.output
-        return state @ weights + bias
+        scores: Floats = state @ weights + bias
+        return scores
 
 
 def neighbourhood(state: Floats) -> Floats:
@@ -173,8 +174,9 @@ def neighbourhood(state: Floats) -> Floats:
 
 
 def _probabilities(scores: Floats) -> Floats:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers
 
 
 def _allowed() -> Floats:
@@ -215,8 +217,8 @@ def _entities(parts: Sequence[Token], tags: Sequence[int], probabilities: Floats
             inside = TAGS.index(f"I-{label}")
             while last + 1 < len(tags) and tags[last + 1] == inside:
                 last += 1
-            columns = [inside - 1, inside]
-            confidence = float(probabilities[first : last + 1, columns].sum(axis=1).mean())
-            found.append(Entity(label, parts[first].start, parts[last].end, min(confidence, 1.0)))
+            if any(part.text[0].isalpha() for part in parts[first : last + 1]):  # numbers alone say nothing
+                confidence = float(probabilities[first : last + 1, inside - 1 : inside + 1].sum(axis=1).mean())
+                found.append(Entity(label, parts[first].start, parts[last].end, min(confidence, 1.0)))
         first = last + 1
     return found

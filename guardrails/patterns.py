@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Annotated
 
-import regex  # type: ignore[import-untyped]  # the engine that Presidio uses: unlike `re` it can give up in time
+import regex  # type: ignore[import-untyped]  # unlike `re` it can give up in time
 from pydantic import Field
 
 from guardrails.reading import WINDOW

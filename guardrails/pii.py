@@ -6,7 +6,8 @@ from guardrails.analysis_thread import analyse
 from guardrails.detection import Detection, Detector
 from guardrails.own_categories import detect_own
 from guardrails.policy import Policy
-from guardrails.reading import WINDOW, as_typed, next_window, readings, window_end, windows
+from guardrails.reading import WINDOW, as_typed, next_window, window_end, windows
+from guardrails.readings import readings
 from guardrails.redaction import Span, outside, placeholders, redact
 from guardrails.verdict import Action, Finding
 
@@ -14,9 +15,9 @@ REMOVED = frozenset({Action.REDACT, Action.BLOCK})
 """The actions that take the finding out of the text."""
 
 
-def presidio_detector(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
-    """Presidio in this process, loaded at the first call."""
-    from guardrails.presidio import detect
+def local_detector(text: str, categories: frozenset[str], threshold: float) -> list[Detection]:
+    """The detector of this process, loaded at the first call."""
+    from guardrails.detector import detect
 
     return detect(text, categories, threshold)
 

@@ -17,31 +17,32 @@ from guardrails.topics import Topic
 from guardrails.verdict import Action
 
 PII_CATEGORIES = frozenset({
-    "CREDIT_CARD", "CRYPTO", "DATE_TIME", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "LOCATION", "MAC_ADDRESS",
-    "MEDICAL_LICENSE", "NRP", "ORGANIZATION", "PERSON", "PHONE_NUMBER", "UK_NHS", "URL", "US_BANK_NUMBER",
-    "US_DRIVER_LICENSE", "US_ITIN", "US_PASSPORT", "US_SSN", "UUID",
+    "CREDIT_CARD", "CRYPTO", "DATE_TIME", "EMAIL_ADDRESS", "EU_VAT", "IBAN_CODE", "IP_ADDRESS", "LOCATION",
+    "MAC_ADDRESS", "MEDICAL_LICENSE", "NRP", "ORGANIZATION", "PERSON", "PHONE_NUMBER", "STREET_ADDRESS",
+    "UK_BANK_ACCOUNT", "UK_DRIVING_LICENCE", "UK_NHS", "UK_NINO", "UK_PASSPORT", "UK_POSTCODE", "URL",
+    "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_ITIN", "US_PASSPORT", "US_SSN", "UUID",
 })  # fmt: skip
-"""What can be looked for: Presidio's default recognisers for English
-(https://microsoft.github.io/presidio/supported_entities/)."""
+"""What can be looked for. Where Presidio has the same category, it has the same name
+(https://microsoft.github.io/presidio/supported_entities/); docs/guardrails.md says what each one is."""
 
 DEFAULT_PII = dict.fromkeys(
     (
         "CREDIT_CARD", "CRYPTO", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "MEDICAL_LICENSE", "PERSON",
-        "PHONE_NUMBER", "UK_NHS", "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_ITIN", "US_PASSPORT", "US_SSN",
+        "PHONE_NUMBER", "STREET_ADDRESS", "UK_BANK_ACCOUNT", "UK_DRIVING_LICENCE", "UK_NHS", "UK_NINO", "UK_PASSPORT",
+        "UK_POSTCODE", "US_BANK_NUMBER", "US_DRIVER_LICENSE", "US_ITIN", "US_PASSPORT", "US_SSN",
     ),
     Action.REDACT,
 )  # fmt: skip
-"""What identifies a person or gives access to their money. Not by default: dates, nationalities, organisations, URLs
-and LOCATION. The small model tags the cities and countries that questions are about, and misses four of five street
-addresses: redacting LOCATION would spoil questions without protecting addresses."""
+"""What identifies a person or gives access to their money. Not by default: dates, nationalities, organisations, VAT
+numbers, URLs and LOCATION, which is the cities and countries that questions are about."""
 
 
 class Rules(BaseModel):
     """What a policy says.
 
     `pii` gives the action for each category; a category that it does not name is not looked for. A finding counts from
-    a confidence of `pii_thresholds` of its category on, else of `pii_threshold`: the default, 0.4, is where Presidio
-    puts a phone number without context.
+    a confidence of `pii_thresholds` of its category on, else of `pii_threshold`: the default, 0.4, is above what could
+    be anything (nine digits) where no word near by says what it is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

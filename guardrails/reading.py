@@ -1,8 +1,6 @@
 """A text as it is read by the detectors, with the way back to where each character came from.
 
-Every text is read as it was typed and, where that differs, in compatibility form: full-width or mathematical letters,
-ligatures and invisible characters must not hide a word or an address. Both readings count, because normalising can
-also glue things together ("555-0123²" becomes "555-01232").
+Full-width or mathematical letters, ligatures and invisible characters must not hide a word or an address.
 """
 
 import unicodedata
@@ -53,14 +51,6 @@ def normalised(text: str) -> Reading:
         starts.extend([visible[start]] * len(piece))
         ends.extend([visible[end - 1] + 1] * len(piece))
     return Reading("".join(pieces), starts, ends)
-
-
-def readings(text: str) -> list[Reading]:
-    """Every way in which the text must be read."""
-    if text.isascii():
-        return [as_typed(text)]
-    compatible = normalised(text)
-    return [as_typed(text)] if compatible.text == text else [as_typed(text), compatible]
 
 
 def _clusters(text: str) -> Iterator[tuple[int, int]]:

@@ -1,8 +1,8 @@
 """What a policy would do to texts, for whoever writes one: ``python -m guardrails.scan [--policy FILE] [--side SIDE]``.
 
 Reads JSON lines with a member ``text`` from standard input, and writes a line for each: ``action``, ``text`` as it
-would go on, and ``findings`` (category, rule, start and end in code points of the text as it came, confidence, action). The
-file has the policy's rules as JSON, as the API takes them; without one the default rules hold. Topics that need a
+would go on, and ``findings`` (category, rule, start and end in code points of the text as it came, confidence, action).
+The file has the policy's rules as JSON, as the API takes them; without one the default rules hold. Topics that need a
 service or a model beyond this process are left out, and named on standard error.
 
 Exit status: 0, or 1 if a line could not be read, or 2 if the policy could not.

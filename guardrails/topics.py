@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from guardrails.errors import GuardrailFailed
 from guardrails.patterns import Pattern, Phrase, compiled, words
-from guardrails.reading import readings
+from guardrails.readings import readings
 from guardrails.verdict import Action, Finding
 
 SEARCH_SECONDS = 1.0

@@ -26,7 +26,7 @@ class Finding(BaseModel):
     """One place in a text that a rule matched.
 
     `start` and `end` count code points of the text as it was given to `check`, `end` exclusive. `rule` is the id of the
-    deny pattern, or `presidio/` and the name of the recogniser.
+    deny pattern, or `pii/` and the name of the recogniser.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -19,10 +19,11 @@ from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
 from governance.switches import Stopped, require_running
 from guardrails.check import About, Checked, check
-from guardrails.errors import GuardrailTimeout
+from guardrails.errors import DetectorRefused, GuardrailTimeout
 from guardrails.policy import Policy, strictest, tightened
 from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
+from pipeline.detectors import Detectors
 from pipeline.worker import governor
 from routing.assistants import Assistant, assistant_in_use
 from routing.endpoints import endpoint_of
@@ -112,7 +113,10 @@ def stage(work: Work) -> Callable[[Job], Awaitable[Step]]:
             if work.__name__ in request.stages:
                 return PROCEED
             try:
-                return await work(services, request, utc_now())
+                try:
+                    return await work(services, request, utc_now())
+                except DetectorRefused as refused:
+                    raise refused.reason from None
             except ProblemError as error:
                 await requests.save_problem(services.store.requests, request, error.problem())
                 return REFUSE
@@ -146,6 +150,12 @@ def _kept(verdict: Verdict) -> dict[str, Any]:
     return {**kept, "findings": kept["findings"][:MOST_FINDINGS], "findings_in_all": len(kept["findings"])}
 
 
+async def _assistant(services: Platform, request: Request) -> Assistant:
+    return await assistant_in_use(
+        services.store.config, request.assistant, request.assistant_version, request.person.groups
+    )
+
+
 async def _policy(services: Platform, assistant: Assistant) -> Policy:
     """The assistant's rules, read now. A policy that there is none of, or that can't be enforced, lets nothing pass."""
     policies = []
@@ -163,8 +173,9 @@ async def _policy(services: Platform, assistant: Assistant) -> Policy:
 async def check_prompt(services: Platform, request: Request, started_at: datetime) -> Step:
     """Guardrails on the prompt as typed, which is erased with the same patch, whatever they say."""
     assert request.prompt is not None
-    assistant = await assistant_in_use(services.store.config, request.assistant)
-    checked = await check(request.prompt, await _policy(services, assistant))
+    assistant = await _assistant(services, request)
+    remote = Detectors(services, request, assistant, Side.PROMPT)
+    checked = await check(request.prompt, await _policy(services, assistant), remote=remote)
     blocked = PolicyBlocked("prompt", checked) if checked.verdict.action is Action.BLOCK else None
     changes = [
         put("/state", "running"),
@@ -190,7 +201,7 @@ async def ground(services: Platform, request: Request, started_at: datetime) -> 
 async def infer(services: Platform, request: Request, started_at: datetime) -> Step:
     """The one call to the model; its raw answer stays in the request's document until it is checked."""
     assert request.checked_prompt is not None
-    assistant = await assistant_in_use(services.store.config, request.assistant)
+    assistant = await _assistant(services, request)
     endpoint = await endpoint_of(services.store.config, assistant.route)
     messages: list[Message] = [
         {"role": "system", "content": assistant.system_prompt},
@@ -219,7 +230,6 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     )
     changes = [
         put("/model", used.model_dump()),
-        put("/assistant_version", assistant.version),
         put("/unchecked_answer", governed.completion.text),
         put("/calls", {}),
     ]
@@ -232,10 +242,11 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
 async def check_answer(services: Platform, request: Request, started_at: datetime) -> Step:
     """Guardrails on the model's answer, which is erased as it was with the same patch."""
     assert request.unchecked_answer is not None
-    assistant = await assistant_in_use(services.store.config, request.assistant)
+    assistant = await _assistant(services, request)
     about = About(sources=len(request.sources), instructions=assistant.system_prompt)
     policy = await _policy(services, assistant)
-    checked = await check(request.unchecked_answer, policy, side=Side.ANSWER, about=about)
+    remote = Detectors(services, request, assistant, Side.ANSWER)
+    checked = await check(request.unchecked_answer, policy, side=Side.ANSWER, about=about, remote=remote)
     blocked = PolicyBlocked("answer", checked) if checked.verdict.action is Action.BLOCK else None
     changes = [
         {"op": "remove", "path": "/unchecked_answer"},

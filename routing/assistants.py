@@ -4,18 +4,20 @@ Whether somebody is in an assistant's audience is decided by the store, in the o
 share: what is outside it is not found, by the same reads and the same answer as what does not exist (claim I3).
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from governance.access import GroupId, TeamId
-from governance.identity import Caller
 from governance.problems import ProblemError
 from services.documents import Document, Items
 
 ASSISTANT = "assistant"
 """The partition of ``config``: every assistant, and every version of it that was ever published."""
 
+type ConfigId = Annotated[str, StringConstraints(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
+"""Of a policy, a route, a collection."""
 type Audience = Literal["everyone"] | Annotated[list[GroupId], Field(max_length=100)]
 """Directory groups, or everyone in the directory; an empty list is nobody."""
 
@@ -35,17 +37,17 @@ class AssistantSettings(BaseModel):
     name: str = Field(min_length=1, max_length=100)
     description: str = Field(max_length=1000)
     system_prompt: str = Field(max_length=12_000)
-    route: str = Field(min_length=1, max_length=100)
+    route: ConfigId
     """The model workload, such as ``general``: which endpoints serve it is configured elsewhere."""
     temperature: float = Field(ge=0, le=2)
     max_output_tokens: int = Field(ge=1, le=100_000)
     audience: Audience
     owner_team: TeamId
-    policies: Annotated[list[str], Field(min_length=1, max_length=10)]
+    policies: Annotated[list[ConfigId], Field(min_length=1, max_length=10)]
     """Ids of the guardrail policies; of each rule the strictest holds."""
-    pii: dict[str, Literal["warn", "redact", "block"]] = {}
+    pii: Annotated[dict[str, Literal["warn", "redact", "block"]], Field(max_length=100)] = {}
     """For some categories of personal data a stricter action than the policies have; a milder one changes nothing."""
-    collections: Annotated[list[str], Field(max_length=20)] = []
+    collections: Annotated[list[ConfigId], Field(max_length=20)] = []
     """Ids of the collections of documents that answers are grounded in."""
     residency: Literal["any", "azure"]
     """``azure``: never answered by an endpoint outside Azure."""
@@ -66,28 +68,40 @@ _LIST = f"SELECT * FROM c WHERE {_USABLE}"  # noqa: S608 - constants; the values
 _FIND = f"{_LIST} AND c.id = @id"
 
 
-async def find_assistant(config: Items, assistant_id: str, caller: Caller) -> Assistant:
-    """Raises :class:`AssistantUnknown`, the same whether it doesn't exist or isn't the caller's."""
-    parameters = {"@id": assistant_id, "@groups": sorted(caller.groups)}
+async def find_assistant(config: Items, assistant_id: str, groups: Collection[str]) -> Assistant:
+    """For somebody of these groups. Raises :class:`AssistantUnknown`, the same whether it exists and isn't theirs."""
+    parameters = {"@id": assistant_id, "@groups": sorted(groups)}
     found = [published_in(document) async for document in config.query(_FIND, parameters, partition=ASSISTANT)]
     if not found:
         raise AssistantUnknown
     return found[0]
 
 
-async def list_assistants(config: Items, caller: Caller) -> list[Assistant]:
-    """The caller's assistants, by name."""
-    parameters = {"@groups": sorted(caller.groups)}
+async def list_assistants(config: Items, groups: Collection[str]) -> list[Assistant]:
+    """The assistants of somebody of these groups, by name."""
+    parameters = {"@groups": sorted(groups)}
     usable = [published_in(document) async for document in config.query(_LIST, parameters, partition=ASSISTANT)]
     return sorted(usable, key=lambda assistant: (assistant.name, assistant.id))
 
 
-async def assistant_in_use(config: Items, assistant_id: str) -> Assistant:
-    """For a request that was accepted already. Raises :class:`AssistantUnknown` if it is not published any more."""
-    document = await config.read(assistant_id, ASSISTANT)
-    if document is None or document.get("state") != "published":
+async def assistant_in_use(config: Items, assistant_id: str, version: int, groups: Collection[str]) -> Assistant:
+    """For a request that was accepted already: the version that was asked, as long as the asker may ask it.
+
+    What has been published since is another assistant to the one that was asked: its prompt was not checked by these
+    policies. Who may ask is decided by what is published now. Raises :class:`AssistantUnknown`.
+    """
+    now = await find_assistant(config, assistant_id, groups)
+    if now.version == version:
+        return now
+    document = await config.read(version_id(assistant_id, version), ASSISTANT)
+    if document is None:
         raise AssistantUnknown
-    return published_in(document)
+    return Assistant.model_validate({**document["settings"], "id": assistant_id, "version": version})
+
+
+def version_id(assistant_id: str, version: int) -> str:
+    """Of the document that keeps a version."""
+    return f"{assistant_id}:{version}"
 
 
 def published_in(document: Document) -> Assistant:

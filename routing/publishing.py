@@ -20,7 +20,7 @@ from governance.changes import Conflict, Journal, change_event
 from governance.policies import list_policies
 from governance.problems import ProblemError
 from governance.teams import require_teams
-from routing.assistants import ASSISTANT, AssistantSettings, AssistantUnknown
+from routing.assistants import ASSISTANT, AssistantSettings, AssistantUnknown, version_id
 from services.clock import Timestamp, utc_now, uuid7
 from services.documents import Document, Items
 
@@ -151,7 +151,7 @@ async def restore(journal: Journal, access: Access, before: Document, version: i
     Raises :class:`VersionUnknown`, :class:`governance.changes.Conflict`, :class:`governance.changes.Outdated`.
     """
     was = Managed.model_validate(before)
-    document = await journal.store.config.read(_version_id(was.id, version), ASSISTANT)
+    document = await journal.store.config.read(version_id(was.id, version), ASSISTANT)
     if document is None:
         raise VersionUnknown
     settings = Version.model_validate(document).settings
@@ -211,10 +211,6 @@ def managed_document(managed: Managed) -> Document:
     return {"kind": ASSISTANT, "type": "assistant", "v": 1, **managed.model_dump(mode="json", exclude_none=True)}
 
 
-def _version_id(assistant_id: str, version: int) -> str:
-    return f"{assistant_id}:{version}"
-
-
 def version_document(version: Version) -> Document:
     kept = version.model_dump(mode="json")
-    return {"kind": ASSISTANT, "type": "version", "v": 1, "id": _version_id(version.assistant, version.version), **kept}
+    return {"kind": ASSISTANT, "type": "version", "v": 1, "id": version_id(version.assistant, version.version), **kept}

@@ -114,23 +114,6 @@ async def test_when_somebody_lists_assistants_then_they_see_those_of_their_group
     assert [each["id"] for each in reply.body["assistants"]] == assistants
 
 
-@pytest.mark.claim("I4")
-async def test_when_a_group_is_taken_from_somebody_then_their_next_token_does_not_open_its_assistants(
-    asking: Asking,
-) -> None:
-    entra = asking.stack.control("entra")
-    before = asking.stack.person("alice").groups
-    await entra.call("PUT", "/control/people/alice/groups", json=["All Employees"])
-    try:
-        token = await asking.token()
-        reply = await asking.call("GET", "/api/assistants", token=token)
-        assert [each["id"] for each in reply.body["assistants"]] == ["handbook"]
-        path = "/api/assistants/sales-helper/requests"
-        (await asking.call("POST", path, token=token, json={"prompt": "Hello"})).is_problem(404, "not-found")
-    finally:
-        await entra.call("PUT", "/control/people/alice/groups", json=before)
-
-
 # -- what may be said
 
 

@@ -52,6 +52,20 @@ async def test_when_there_is_no_item_then_reading_gives_none_and_changing_fails(
         await budgets.patch("cap", "finance", TO_TWO)
 
 
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/", "cap/", "/cap", "../budgets", "c\\ap", "cap?", "cap#", "x" * 1024, "é" * 512]
+)
+async def test_when_no_item_can_have_the_name_then_there_is_none(budgets: Items, name: str) -> None:
+    assert await budgets.read(name, "sales") is None
+
+
+@pytest.mark.parametrize("name", ["%63ap", "Cap", "...", "x" * 1023, "é" * 511])
+async def test_when_an_item_could_have_the_name_then_it_is_looked_for(budgets: Items, name: str) -> None:
+    assert await budgets.read(name, "sales") is None
+    await budgets.create({**DOCUMENT, "id": name})
+    assert await budgets.read(name, "sales") is not None
+
+
 async def test_when_there_is_an_item_then_it_is_not_created_again(budgets: Items) -> None:
     with pytest.raises(ItemExists):
         await budgets.create({**DOCUMENT, "n": 2})

@@ -1,5 +1,5 @@
-"""No way round the gates: of all the app's functions, only ``infer`` can come to call a model, and it only through
-``governed_call``; and every HTTP function checks who calls.
+"""No way round the gates: of all the app's functions, only ``infer`` and the checks (a model as judge) can come to call
+a model, and they only through ``governed_call``; and every HTTP function checks who calls.
 
 What a function can come to call is taken from its code: every function or method of the product whose name occurs in
 it, and so on from there. That is more than it does call, so nothing that it calls is missed, but for a name that is put
@@ -34,6 +34,9 @@ OURS = {
 }
 DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 """What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
+
+HANDED_IN = frozenset({"Detectors"})
+"""Classes whose methods are called through an interface (``guardrails.topics.Remote``), by whoever is handed one."""
 
 
 def modules() -> Iterator[ModuleType]:
@@ -73,18 +76,23 @@ class Calls:
                     self._named[function.__qualname__.partition(".")[0]].add(function)
 
     def reachable(self, function: Callable[..., Any]) -> set[str]:
-        """By their full names."""
+        """By their full names. What is handed in counts for those who make it, not for all who are handed something."""
+        without = self._reached(function, HANDED_IN)
+        made = {name for each in without for name in names_in(each.__code__)} & HANDED_IN
+        return {f"{each.__module__}.{each.__qualname__}" for each in self._reached(function, HANDED_IN - made)}
+
+    def _reached(self, function: Callable[..., Any], left_out: frozenset[str]) -> set[FunctionType]:
         reached: set[FunctionType] = set()
         waiting: list[Any] = [function]
         while waiting:
             each = waiting.pop()
-            if not inspect.isfunction(each) or each in reached:
+            if not inspect.isfunction(each) or each in reached or each.__qualname__.partition(".")[0] in left_out:
                 continue
             reached.add(each)
             waiting += self._wrapped_by(each)
             if each.__module__.partition(".")[0] in (*PRODUCT, __name__.partition(".")[0]):
                 waiting += [called for name in names_in(each.__code__) for called in self._named.get(name, ())]
-        return {f"{each.__module__}.{each.__qualname__}" for each in reached}
+        return reached
 
     def _wrapped_by(self, function: FunctionType) -> Iterator[Any]:
         yield getattr(function, "__wrapped__", None)
@@ -113,11 +121,12 @@ def test_when_the_app_is_loaded_then_these_are_its_functions(functions: dict[str
 
 
 @pytest.mark.claim("K3", "C1")
-def test_when_functions_are_followed_then_only_infer_comes_to_a_model_and_through_governed_call(
+def test_when_functions_are_followed_then_only_infer_and_judges_come_to_a_model_and_through_governed_call(
     calls: Calls, functions: dict[str, Any]
 ) -> None:
-    assert reaching(calls, functions, "routing.governed_call.governed_call") == {"infer"}
-    assert reaching(calls, functions, "routing.providers.complete") == {"infer"}
+    calling = {"check_prompt", "infer", "check_answer"}
+    assert reaching(calls, functions, "routing.governed_call.governed_call") == calling
+    assert reaching(calls, functions, "routing.providers.complete") == calling
 
 
 @pytest.mark.claim("I1")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails.reading import LARGEST_GROWTH, LONGEST_CLUSTER, OVERLAP, WINDOW, as_typed, normalised, readings, windows
+from guardrails.reading import LARGEST_GROWTH, LONGEST_CLUSTER, OVERLAP, WINDOW, as_typed, normalised, windows
+from guardrails.readings import readings
 
 PHRASES = "\ufdfa\ufdfb"  # ligatures of a whole phrase
 VISIBLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cf"], exclude_characters=PHRASES))
