@@ -30,7 +30,7 @@ OBSERVERS = (Role.PLATFORM_ADMIN, Role.IT_OPS)
 
 PACKAGES = (
     "azure-cosmos", "azure-functions", "azure-functions-durable", "azure-identity", "azure-monitor-ingestion",
-    "azure-monitor-query", "azure-servicebus", "openai", "presidio-analyzer", "pydantic", "spacy",
+    "azure-monitor-query", "azure-servicebus", "numpy", "openai", "phonenumbers", "pydantic",
 )  # fmt: skip
 ERRORS_OVER = timedelta(days=1)
 

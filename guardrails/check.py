@@ -17,8 +17,8 @@ from guardrails.topics import Remote, Side, asked, concerning, matches
 from guardrails.verdict import Action, Verdict
 
 TIME_LIMIT = 30.0
-"""Seconds for one check, waiting for the analysis thread included. A text of 100,000 characters takes 3 to 12 on one
-busy core; so do most hostile ones, and those that take longer are refused."""
+"""Seconds for one check, waiting for the analysis thread included. A text of 100,000 characters takes 1 to 5 on one
+core that it has for itself, hostile ones not much longer; those that take longer are refused."""
 
 
 @dataclass(frozen=True)

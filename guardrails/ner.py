@@ -208,17 +208,17 @@ def best_tags(scores: Floats) -> list[int]:
 
 
 def _entities(parts: Sequence[Token], tags: Sequence[int], probabilities: Floats) -> list[Entity]:
-    found = []
+    """Neighbours of one label are one entity: a first name and a last name, a street and its town."""
+    found: list[Entity] = []
     first = 0
     while first < len(tags):
+        label = TAGS[tags[first]][2:]
         last = first
-        if tags[first]:
-            label = TAGS[tags[first]][2:]
-            inside = TAGS.index(f"I-{label}")
-            while last + 1 < len(tags) and tags[last + 1] == inside:
-                last += 1
-            if any(part.text[0].isalpha() for part in parts[first : last + 1]):  # numbers alone say nothing
-                confidence = float(probabilities[first : last + 1, inside - 1 : inside + 1].sum(axis=1).mean())
-                found.append(Entity(label, parts[first].start, parts[last].end, min(confidence, 1.0)))
+        while last + 1 < len(tags) and TAGS[tags[last + 1]][2:] == label:
+            last += 1
+        if label and any(part.text[0].isalpha() for part in parts[first : last + 1]):  # numbers alone say nothing
+            begins = TAGS.index(f"B-{label}")
+            confidence = float(probabilities[first : last + 1, begins : begins + 2].sum(axis=1).mean())
+            found.append(Entity(label, parts[first].start, parts[last].end, min(confidence, 1.0)))
         first = last + 1
     return found

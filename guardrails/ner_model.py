@@ -15,7 +15,7 @@ from guardrails.errors import GuardrailFailed
 from guardrails.ner import Floats, Model, Parameters
 
 FILE = Path(__file__).with_name("ner_model.npz")
-SHA256 = "1be32e1a0f48ac1177e672209d2e89235a92a1b7f7c57634964434c6c6f921f7"
+SHA256 = "1d5f2405b4e75089cc33195f303cd561e035fca321a7bdb0d9a806aa150907b0"
 
 
 def load(file: Path = FILE) -> Model:

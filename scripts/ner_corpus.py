@@ -30,7 +30,8 @@ SUBJECTS = (
     *("{first}", "{first}", "{per}", "{per}", "{last}", "{title} {last}", "{org}", "{city}", "{country}") * 2,
     "the {jobtitle} {per}", "{jobtitle} {last}", "{first} and {first}", "{last} and {last}",
     "{last}, {last} and {last}",
-    "{first}, {first} and {first}", "my friend {first}", "our cousin {first}", "a certain {title} {last}",
+    "{acronym}", "the {acronym} {thing}", "{first}, {first} and {first}", "my friend {first}", "our cousin {first}",
+    "a certain {title} {last}",
     "{last}'s {thing}",
     "the {thing}", "the {quality} {thing}", "the {word}", "a {word} {word}", "he", "she", "they", "we", "I", "you",
     "it",
@@ -53,7 +54,8 @@ OBJECTS = (
     *("{first}", "{per}", "{last}", "{title} {last}", "{org}", "{city}", "{country}", "{loc}", "{nrp}") * 2,
     "a {thing}", "the {thing}", "{quality} {thing}s", "it", "them", "the {word}", "a {word} {word}", "{n} {thing}s",
     "{product}",
-    "{word}", "{word} and {word}", "{first}'s {thing}", "{last} or {last}", "{street}", "the {city} {thing}", "nothing",
+    "{acronym}", "{word}", "{word} and {word}", "{first}'s {thing}", "{last} or {last}", "{street}",
+    "the {city} {thing}", "nothing",
     "the {Quality} {Thing}", "{Word} {Word}", "a {nrp} {thing}", "her {thing}", "my {word}", "{month}",
     "the {last} family",
 )  # fmt: skip
@@ -94,9 +96,9 @@ class Corpus:
         draw = self._chance.random()
         if draw < 0.09:
             return Text(self._passage(), [])
-        if draw < 0.13:
-            return self._babble()
         if draw < 0.15:
+            return self._babble()
+        if draw < 0.165:
             return Text(self._junk(), [])
         parts = [self._sentence() for _ in range(self._chance.choice((1, 1, 1, 2, 2, 3, 4)))]
         whole = parts[0]

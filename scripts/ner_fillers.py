@@ -59,7 +59,7 @@ class Fillers:
             "ip": lambda: ".".join(str(chance.randint(0, 255)) for _ in range(4)), "url": self._url,
             "id": lambda: self._digits(one(words.IDS)), "zip": self._postcode, "word": self.word,
             "corner": self._corner,
-            "acronym": lambda: self._digits("?" * chance.randint(2, 5)),
+            "acronym": self._acronym,
             "addr_corner": lambda: f"{self._street()[0]} {one(('and', '&'))} {self._street()[0]}",
         }  # fmt: skip
         for slot in ("thing", "quality", "verb", "product", "word"):
@@ -204,6 +204,20 @@ class Fillers:
         half = self._chance.choice(("am", "pm", " AM", " PM"))
         return self._chance.choice(
             (f"{hour}:{minute:02}", f"{hour % 12}{half}", f"{hour:02}:{minute:02}:{minute:02}", "noon")
+        )
+
+    def _acronym(self) -> str:
+        """Or what looks like one: DDoS, APIs, JavaScript."""
+        draw = self._chance.random()
+        if draw < 0.5:
+            return self._digits("?" * self._chance.randint(2, 5))
+        if draw < 0.75:
+            return self._digits(
+                self._chance.choice(("??~?", "???s", "??s", "~??", "?~?", "?~~?", "???#", "??-###", "?/?", "?~??"))
+            )
+        front, end = self._chance.choice((self.word(), self._chance.choice(words.COMPANY_WORDS))), self.word()
+        return self._chance.choice(
+            (f"{front.title()}{end.title()}", f"{front}{end.title()}", f"{front.title()}{end.upper()[:3]}")
         )
 
     def _money(self) -> str:

@@ -20,7 +20,7 @@ from guardrails.ner import BUCKETS, FEATURES, REACH, TAGS, Floats, Ints, Paramet
 from scripts.ner_corpus import Corpus, Text
 
 SEED = 20261123
-TEXTS = 130_000
+TEXTS = 150_000
 EPOCHS = 4
 WIDTH = 32
 HIDDEN = 80

@@ -71,7 +71,8 @@ def _confidence(text: str, start: int, end: int, extension: bool) -> float:
     grouped = not number.isdigit()
     if not grouped and number[0] != "0":
         return 0.3 if digits == 10 else 0.0
-    if (digits < 8 and number[0] not in "0(") or (digits < 10 and not re.search(r"\d\d", number)):
+    groups = re.findall(r"\d+", number)
+    if digits < 10 and (len(groups) == digits or (number[0] not in "0(" and (digits < 8 or len(groups) < 3))):
         return 0.2
     if not (extension or _valid_somewhere(number)):
         return 0.0

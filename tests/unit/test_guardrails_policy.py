@@ -18,7 +18,15 @@ def test_when_a_policy_names_no_pii_then_the_defaults_are_redacted() -> None:
     assert Policy(id="p", version=1).pii == DEFAULT_PII
     assert set(DEFAULT_PII.values()) == {Action.REDACT}
     assert DEFAULT_PII.keys() <= PII_CATEGORIES
-    assert DEFAULT_PII.keys() >= {"EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "PERSON"}
+    assert DEFAULT_PII.keys() >= {
+        "EMAIL_ADDRESS",
+        "PHONE_NUMBER",
+        "CREDIT_CARD",
+        "IBAN_CODE",
+        "US_SSN",
+        "PERSON",
+        "STREET_ADDRESS",
+    }
     assert not DEFAULT_PII.keys() & {"DATE_TIME", "NRP", "URL", "LOCATION"}
 
 
