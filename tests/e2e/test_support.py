@@ -5,7 +5,6 @@ Victor is the vendor's, a guest in the customer's directory. Adam, a platform ad
 
 import asyncio
 import json
-import secrets
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -107,7 +106,7 @@ async def test_when_requests_ended_badly_then_support_sees_how_many_and_why(aski
 async def test_when_support_reads_everything_it_may_then_no_content_pattern_address_or_secret_is_in_it(
     asking: Asking,
 ) -> None:
-    prompt, answer, reason, hidden = (f"{plant}{secrets.token_hex(4)}" for plant in ("sorrel", "yarrow", "fern", "ivy"))
+    prompt, answer, reason, hidden = "sorrelwort", "yarrowgrass", "fernbrake", "ivytangle"
     async with asking.scripted(f"Think of the {answer}."):
         asked = await asking.ask(f"What of the {prompt}?")
     assert asked.status == 200
