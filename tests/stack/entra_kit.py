@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_DNS, uuid5
 
 from local.control import ControlClient
 from local.entra.directory import Directory
@@ -11,9 +11,9 @@ from local.entra.server import Entra
 from local.standin import Control, Fault, serving
 from local.tls import Certificates, server_context
 
-TENANT, CLIENT = str(uuid4()), str(uuid4())
-SALES, LEGAL, BOARD = str(uuid4()), str(uuid4()), str(uuid4())
-ALICE, BOB = str(uuid4()), str(uuid4())
+TENANT, CLIENT = (str(uuid5(NAMESPACE_DNS, name)) for name in ("tenant", "client"))
+SALES, LEGAL, BOARD = (str(uuid5(NAMESPACE_DNS, name)) for name in ("sales", "legal", "board"))
+ALICE, BOB = (str(uuid5(NAMESPACE_DNS, name)) for name in ("alice", "bob"))
 DIRECTORY = Directory.model_validate(
     {
         "tenant_id": TENANT,

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 import aiohttp
 import azure.identity
@@ -27,9 +27,9 @@ from local.entra.directory import Directory, Group, Person
 from local.entra.tokens import MAX_GROUPS_IN_TOKEN, TokenRequest, claims_of_person
 from local.tls import Certificates, issue
 
-TENANT, CLIENT = str(uuid4()), str(uuid4())
-SALES, LEGAL = str(uuid4()), str(uuid4())
-ALICE, BOB = str(uuid4()), str(uuid4())
+TENANT, CLIENT = (str(uuid5(NAMESPACE_DNS, name)) for name in ("tenant", "client"))
+SALES, LEGAL = (str(uuid5(NAMESPACE_DNS, name)) for name in ("sales", "legal"))
+ALICE, BOB = (str(uuid5(NAMESPACE_DNS, name)) for name in ("alice", "bob"))
 GRAPH = "https://graph.microsoft.com"
 DIRECTORY: dict[str, Any] = {
     "tenant_id": TENANT,
@@ -187,7 +187,7 @@ async def test_when_a_person_is_in_too_many_groups_then_the_token_says_where_the
     [
         ({"lifetime_seconds": -60}, jwt.ExpiredSignatureError),
         ({"claims": {"aud": GRAPH}}, jwt.InvalidAudienceError),
-        ({"claims": {"iss": f"https://127.0.0.1/{uuid4()}/v2.0"}}, jwt.InvalidIssuerError),
+        ({"claims": {"iss": f"https://127.0.0.1/{LEGAL}/v2.0"}}, jwt.InvalidIssuerError),
         ({"claims": {"nbf": 4102444800}}, jwt.ImmatureSignatureError),
         ({"claims": {"exp": None}}, None),
         ({"signature": "wrong"}, jwt.InvalidSignatureError),

@@ -172,7 +172,7 @@ async def test_when_somebody_was_deleted_from_the_directory_then_they_are_in_no_
         (200, "{}"),
         (200, '{"value": null}'),
         (200, '{"value": "any"}'),
-        (200, f'{{"value": ["{uuid4()}"]}}'),
+        (200, f'{{"value": ["{CLIENT}"]}}'),
         (200, "<html></html>"),
         (200, "not gzip"),
         (202, '{"value": []}'),
