@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 import aiohttp
 import pytest
@@ -28,7 +28,7 @@ from local.control import ControlClient
 from local.loganalytics.server import INGESTION_AUDIENCE, MAX_UPLOAD_BYTES, QUERY_AUDIENCE
 from local.tls import Certificates, issue
 
-RULE, WORKSPACE, STREAM = "dcr-" + "0123456789abcdef" * 2, str(uuid4()), "Custom-AuditEvents"
+RULE, WORKSPACE, STREAM = "dcr-" + "0123456789abcdef" * 2, str(uuid5(NAMESPACE_DNS, "workspace")), "Custom-AuditEvents"
 TABLES: dict[str, Any] = {
     "rule_id": RULE,
     "workspace_id": WORKSPACE,
@@ -255,7 +255,12 @@ async def test_when_azure_would_quietly_lose_something_then_it_is_lost_and_count
         (QUERY, b'{"query": "print 1", "timespan": "a day"}', {}, (400, "BadArgumentError")),
         (QUERY, b'{"query": "print 1", "timespan": "P9999999D"}', {}, (400, "BadArgumentError")),
         (QUERY, b'{"query": "print 1"}', {"Prefer": "include-statistics=true"}, (400, "BadArgumentError")),
-        (QUERY.replace(WORKSPACE, str(uuid4())), b'{"query": "print 1"}', {}, (404, "PathNotFoundError")),
+        (
+            QUERY.replace(WORKSPACE, str(uuid5(NAMESPACE_DNS, "another"))),
+            b'{"query": "print 1"}',
+            {},
+            (404, "PathNotFoundError"),
+        ),
         ("/v1/$batch", b"{}", {}, (404, "NotServed")),
     ],
 )
