@@ -35,7 +35,7 @@ AT_ONCE = 3
 LOCK_SECONDS = 3.0
 """The shortest that the SDK can keep renewing; what a dead instance had received is handed out again after it."""
 
-SETTINGS = {"MODEL_TIMEOUT_SECONDS": "1.5", "AUDIT_PENDING_AFTER_SECONDS": "1", "RECONCILE_AFTER_SECONDS": "1"}
+SETTINGS = {"MODEL_TIMEOUT_SECONDS": "5", "AUDIT_PENDING_AFTER_SECONDS": "1", "RECONCILE_AFTER_SECONDS": "1"}
 
 
 def group_of(point: str) -> str:
@@ -99,8 +99,12 @@ async def test_when_an_instance_dies_at_a_stage_then_every_request_is_answered_o
     answers = await ask_until_dead(kit, victim)
     accepted = await ended_once(kit, before)
     assert in_order(answers, accepted)
-    assert await kit.model_calls() == calls + len(accepted)
-    assert {len(attempts) for id_, attempts in (await kit.reservations()).items() if id_ in accepted} == {1}
+    ledger = await kit.reservations()
+    abandoned = [each for id_ in accepted for each in ledger[id_][:-1]]
+    assert len(abandoned) < AT_ONCE, "of several at once, another one's model call may have died with the instance"
+    assert all(each.actual_micro == each.amount_micro for each in abandoned)
+    assert all(ledger[id_][-1].charged_micro < ledger[id_][-1].amount_micro for id_ in accepted)
+    assert calls + len(accepted) <= await kit.model_calls() <= calls + len(accepted) + len(abandoned)
 
 
 @pytest.mark.claim("A5")
@@ -138,7 +142,7 @@ async def test_when_an_instance_dies_during_its_model_call_then_that_is_charged_
     before, calls = await kit.requests(), await kit.model_calls()
     durable = kit.stack.instances("durable")
     begun = [(await kit.stack.control(instance).counts()).get("infer", 0) for instance in durable]
-    await kit.stack.control("models").faults([{"operation": "chat", "kind": "delay", "seconds": 10, "times": 1}])
+    await kit.stack.control("models").faults([{"operation": "chat", "kind": "delay", "seconds": 30, "times": 1}])
     asked = asyncio.create_task(kit.ask())
     await counted(kit, "models", "chat", calls + 1)
     now = [(await kit.stack.control(instance).counts()).get("infer", 0) for instance in durable]
