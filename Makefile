@@ -6,12 +6,13 @@
 #   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
 #                tells that an assistant exists             ONLY=request_cost or ONLY=hidden_assistants
 #   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE
+#   make bench-flags       how many injections and requests for harm are flagged, and harmless texts       DATA=FOLDER
 #   make claims  which promises of docs/claims.md are kept, and by which tests
 #   make openapi write docs/openapi.json anew, after a change of the HTTP API
 #   make lint    lint, types, contracts
 #   make clean   remove what these made
 
-.PHONY: demo up test bench bench-guardrails claims openapi lint clean bootstrap
+.PHONY: demo up test bench bench-guardrails bench-flags claims openapi lint clean bootstrap
 python := .venv/bin/python
 
 demo: bootstrap
@@ -28,6 +29,9 @@ bench: bootstrap
 
 bench-guardrails: bootstrap
 	@$(python) -m bench.pii --data $(DATA)
+
+bench-flags: bootstrap
+	@$(python) -m bench.flags --data $(DATA)
 
 claims: bootstrap
 	@$(python) -m scripts.claims

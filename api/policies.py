@@ -1,6 +1,6 @@
 """Guardrail policies: what may be said, changed by governors, in use at once; and what one would do to a text."""
 
-from typing import Any, Literal
+from typing import Any
 
 import azure.durable_functions as df
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -50,7 +50,7 @@ class Trial(BaseModel):
     """A text that is looked at and kept nowhere."""
 
     text: str = Field(max_length=TRIED_CHARACTERS)
-    side: Literal[Side.PROMPT, Side.ANSWER] = Side.PROMPT
+    side: Side = Side.PROMPT
     rules: Rules | None = None
     """Rules to try before they are saved; else those in use."""
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 from guardrails.analysis_thread import analyse
 from guardrails.detection import Detector
+from guardrails.disguises import rewritten
 from guardrails.errors import DetectorRefused, GuardrailFailed, GuardrailTimeout
 from guardrails.formats import misshapen
 from guardrails.leak import leaks
+from guardrails.orders import orders, without
 from guardrails.pii import local_detector, redacted
 from guardrails.policy import Policy
+from guardrails.reading import as_typed
 from guardrails.topics import Remote, Side, asked, concerning, matches
 from guardrails.verdict import Action, Verdict
 
@@ -65,7 +68,8 @@ async def check(
             if side is Side.ANSWER:
                 findings += await analyse(misshapen, text, policy.output, about.sources)
                 findings += await analyse(leaks, text, about.instructions)
-            clean, personal_data = await redacted(text, policy, detector)
+            findings += (given := await analyse(orders, text, policy.injection, side))
+            clean, personal_data = await redacted(rewritten(as_typed(text), without(text, given)), policy, detector)
             findings += personal_data
             if all(finding.action is not Action.BLOCK for finding in findings):  # what is blocked goes nowhere else
                 findings += [

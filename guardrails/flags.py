@@ -29,6 +29,9 @@ LABELS = ("injection", "harm", *HARMS)
 THRESHOLDS = {"injection": 0.7, "harm": 0.7}
 """From which score on a text is flagged; about one harmless text in a hundred is."""
 
+LEAST_WORDS, LEAST_CHARACTERS = 4, 40
+"""A text with less of both is not flagged: single words weigh too much in it."""
+
 STRIDE = 200
 """Characters from one window to the next. A window is two of them long: an instruction in a document must count."""
 BUCKETS = 1 << 15
@@ -195,6 +198,8 @@ def flagged(text: str) -> dict[str, float]:
 
     Raises GuardrailFailed if the model is not there.
     """
+    if len(text) < LEAST_CHARACTERS and len(text.split()) < LEAST_WORDS:
+        return {}
     said = scores(text)
     found = {label: said[label] for label, threshold in THRESHOLDS.items() if said[label] >= threshold}
     if "harm" in found:

@@ -6,7 +6,7 @@ from guardrails.analysis_thread import analyse
 from guardrails.detection import Detection, Detector
 from guardrails.own_categories import detect_own
 from guardrails.policy import Policy
-from guardrails.reading import WINDOW, as_typed, next_window, window_end, windows
+from guardrails.reading import WINDOW, Reading, next_window, window_end, windows
 from guardrails.readings import readings
 from guardrails.redaction import Span, outside, placeholders, redact
 from guardrails.verdict import Action, Finding
@@ -22,18 +22,17 @@ def local_detector(text: str, categories: frozenset[str], threshold: float) -> l
     return detect(text, categories, threshold)
 
 
-async def redacted(text: str, policy: Policy, detector: Detector) -> tuple[str, list[Finding]]:
-    """The text without what the policy redacts or blocks, and all findings in the text as it was given.
+async def redacted(reading: Reading, policy: Policy, detector: Detector) -> tuple[str, list[Finding]]:
+    """The text without what the policy redacts or blocks, and all findings in the source that it is a reading of.
 
     Taking a name out changes the context of what is left, in which the model may then see another name. So a window
     that changes is analysed again until nothing more is found: checking a redacted text changes nothing. What is found
     where two windows overlap is removed together with what the later one finds there: the earlier may see only a part.
     """
     if not policy.pii:
-        return text, []
+        return reading.text, []
     removed = frozenset(category for category, action in policy.pii.items() if action in REMOVED)
     found: list[Finding] = []
-    reading = as_typed(text)
     starts = [0]  # of the window being analysed, and of those before it
     for_next: list[Span] = []
     while True:

@@ -11,9 +11,10 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from guardrails.formats import OutputRule
+from guardrails.orders import OrdersRule, strictest_orders
 from guardrails.own_categories import OwnCategory
 from guardrails.patterns import require_harmless
-from guardrails.topics import Topic
+from guardrails.topics import Side, Topic
 from guardrails.verdict import Action
 
 PII_CATEGORIES = frozenset({
@@ -37,6 +38,12 @@ DEFAULT_PII = dict.fromkeys(
 numbers, URLs and LOCATION, which is the cities and countries that questions are about."""
 
 
+DEFAULT_ACCEPTABLE_USE = [
+    Topic(id="harm", category="harm", action=Action.WARN, sides=[Side.PROMPT], classifier=["harm"]),
+]
+"""What looks like a request for harm is let through and told: the classifier takes some harmless questions for it."""
+
+
 class Rules(BaseModel):
     """What a policy says.
 
@@ -51,7 +58,9 @@ class Rules(BaseModel):
     pii_threshold: float = Field(default=0.4, ge=0, le=1)
     pii_thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     own_categories: Annotated[list[OwnCategory], Field(max_length=100)] = []
-    acceptable_use: Annotated[list[Topic], Field(max_length=200)] = []
+    acceptable_use: Annotated[list[Topic], Field(max_length=200)] = DEFAULT_ACCEPTABLE_USE
+    injection: OrdersRule = OrdersRule()
+    """What becomes of orders to the model."""
     output: Annotated[list[OutputRule], Field(max_length=20)] = []
     """What shape an answer must have."""
 
@@ -121,6 +130,7 @@ def strictest(policies: Sequence[Policy]) -> Policy:
             for policy in policies
             for rule in policy.acceptable_use
         ],
+        injection=strictest_orders([policy.injection for policy in policies]),
         output=[rule for policy in policies for rule in policy.output],
     )
 

@@ -56,7 +56,7 @@ def read_policy(file: Path | None) -> Policy:
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m guardrails.scan", description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--policy", type=Path, metavar="FILE", help="the rules, as JSON; the default ones if left out")
-    options.add_argument("--side", choices=[Side.PROMPT, Side.ANSWER], default=Side.PROMPT, type=Side)
+    options.add_argument("--side", choices=list(Side), default=Side.PROMPT, type=Side)
     arguments = options.parse_args()
     try:
         policy = read_policy(arguments.policy)

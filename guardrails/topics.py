@@ -30,6 +30,11 @@ class Side(StrEnum):
     """What was found to ground an answer in, and earlier turns: data, never instructions."""
 
 
+type Harm = Literal[
+    "harm", "violence", "weapons", "self-harm", "hate", "sexual", "crime", "cyber", "privacy", "fraud", "deception"
+]
+
+
 class Topic(BaseModel):
     """Something that the policy does not want, or wants to know of."""
 
@@ -43,6 +48,9 @@ class Topic(BaseModel):
     patterns: Annotated[list[Pattern], Field(max_length=100)] = []
     content_safety: dict[Literal["Hate", "SelfHarm", "Sexual", "Violence"], Annotated[int, Field(ge=1, le=6)]] = {}
     """From which severity on (2 low, 4 medium, 6 high) Azure AI Content Safety's finding counts."""
+    classifier: Annotated[list[Harm], Field(max_length=20)] = []
+    """Kinds of harm that this process's classifier flags; `harm` is any of them. A flag, not a judgment: figures are in
+    docs/guardrails-flags.md."""
     prompt_shield: bool = False
     """Whether an attack that Azure's Prompt Shields see in the prompt counts."""
     judge: Annotated[str, Field(max_length=1000)] = ""
@@ -55,7 +63,7 @@ class Topic(BaseModel):
 
     @model_validator(mode="after")
     def _detects_something(self) -> Self:
-        if not (self.phrases or self.patterns or self.is_remote):
+        if not (self.phrases or self.patterns or self.classifier or self.is_remote):
             raise ValueError("has no detector")
         return self
 
@@ -81,8 +89,11 @@ class Remote(Protocol):
 
 
 def matches(text: str, topics: Sequence[Topic]) -> set[Finding]:
-    """Every phrase and pattern of every topic. Raises TimeoutError for a pattern that backtracks for too long."""
-    found = set()
+    """Every phrase and pattern of every topic, and what the classifier flags, which is all of the text.
+
+    Raises TimeoutError for a pattern that backtracks for too long, GuardrailFailed without the classifier's weights.
+    """
+    found = _flagged(text, [topic for topic in topics if topic.classifier])
     for reading in readings(text):
         for topic in topics:
             for pattern in _searched(tuple(topic.patterns), tuple(topic.phrases)):
@@ -90,6 +101,26 @@ def matches(text: str, topics: Sequence[Topic]) -> set[Finding]:
                     start, end = reading.source(*match.span())
                     found.add(_finding(topic, start, end))
     return found
+
+
+def _flagged(text: str, topics: Sequence[Topic]) -> set[Finding]:
+    if not topics:
+        return set()
+    from guardrails.flags import flagged  # late: it takes time, and not every process checks
+
+    scores = flagged(text)
+    return {
+        Finding(
+            category=topic.category,
+            rule=topic.id,
+            start=0,
+            end=len(text),
+            confidence=max(scores[kind] for kind in topic.classifier if kind in scores),
+            action=topic.action,
+        )
+        for topic in topics
+        if any(kind in scores for kind in topic.classifier)
+    }
 
 
 async def asked(text: str, topics: Sequence[Topic], side: Side, remote: Remote | None) -> list[Finding]:

@@ -245,8 +245,9 @@ async def test_when_a_check_is_given_up_then_it_does_no_more_and_the_next_one_wo
         time.sleep(0.15)
         return []
 
+    personal = {"id": "p", "version": 1, "acceptable_use": [], "injection": {"prompt": "allow", "suspected": "allow"}}
     with pytest.raises(GuardrailTimeout):
-        await check("word " * 20_000, DEFAULT, detector=slow, time_limit=0.1)
+        await check("word " * 20_000, Policy.model_validate(personal), detector=slow, time_limit=0.1)
     assert (await check("joe@x.org", DEFAULT)).text == "<EMAIL_ADDRESS>"
     assert len(windows_seen) == 1
 
