@@ -73,6 +73,8 @@ class Request(BaseModel):
     """W3C Trace Context, version 00."""
     prompt: str | None = None
     checked_prompt: str | None = None
+    placeholders: dict[str, str] = {}
+    """Which placeholder stands for which value, by the value's keyed hash."""
     stages: dict[str, Stage] = {}
     sources: list[dict[str, Any]] = []
     calls: dict[str, dict[str, Any]] = {}

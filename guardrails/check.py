@@ -4,6 +4,7 @@ Importing this module is cheap; the recognisers and the model for names are load
 """
 
 import asyncio
+import secrets
 from dataclasses import dataclass, field
 
 from guardrails.analysis_thread import analyse
@@ -12,6 +13,7 @@ from guardrails.disguises import rewritten
 from guardrails.errors import DetectorRefused, GuardrailFailed, GuardrailTimeout
 from guardrails.formats import misshapen
 from guardrails.leak import leaks
+from guardrails.numbering import Numbering
 from guardrails.orders import orders, without
 from guardrails.pii import local_detector, redacted
 from guardrails.policy import Policy
@@ -53,11 +55,13 @@ async def check(
     about: About = NOTHING,
     remote: Remote | None = None,
     detector: Detector = local_detector,
+    numbering: Numbering | None = None,
     time_limit: float = TIME_LIMIT,
 ) -> Checked:
     """Checks a prompt, an answer, or a text that an answer is to be grounded in.
 
-    What leaves this process for a remote detector is the text without what the policy removes from it. Raises
+    What is redacted gets its placeholder from the numbering, which is the conversation's; without one, each text has
+    its own. What leaves this process for a remote detector is the text without what the policy removes from it. Raises
     GuardrailTimeout when the time limit (seconds) has passed, DetectorRefused for a remote detector that may not be
     asked, GuardrailFailed for any other failure.
     """
@@ -69,7 +73,8 @@ async def check(
                 findings += await analyse(misshapen, text, policy.output, about.sources)
                 findings += await analyse(leaks, text, about.instructions)
             findings += (given := await analyse(orders, text, policy.injection, side))
-            clean, personal_data = await redacted(rewritten(as_typed(text), without(text, given)), policy, detector)
+            reading = rewritten(as_typed(text), without(text, given))
+            clean, personal_data = await redacted(text, reading, policy, detector, numbering or _of_its_own())
             findings += personal_data
             if all(finding.action is not Action.BLOCK for finding in findings):  # what is blocked goes nowhere else
                 findings += [
@@ -84,3 +89,7 @@ async def check(
     except Exception as error:
         # Not `from error`: its message may quote the text.
         raise GuardrailFailed(f"the guardrails failed: {type(error).__name__}") from None
+
+
+def _of_its_own() -> Numbering:
+    return Numbering(secrets.token_bytes(32))

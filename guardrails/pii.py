@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from guardrails.analysis_thread import analyse
 from guardrails.detection import Detection, Detector
+from guardrails.numbering import Numbering, numbered, unnumbered
 from guardrails.own_categories import detect_own
 from guardrails.policy import Policy
 from guardrails.reading import WINDOW, Reading, next_window, window_end, windows
@@ -22,8 +23,10 @@ def local_detector(text: str, categories: frozenset[str], threshold: float) -> l
     return detect(text, categories, threshold)
 
 
-async def redacted(reading: Reading, policy: Policy, detector: Detector) -> tuple[str, list[Finding]]:
-    """The text without what the policy redacts or blocks, and all findings in the source that it is a reading of.
+async def redacted(
+    source: str, reading: Reading, policy: Policy, detector: Detector, numbering: Numbering
+) -> tuple[str, list[Finding]]:
+    """The text without what the policy redacts or blocks, and all findings in the source of the reading.
 
     Taking a name out changes the context of what is left, in which the model may then see another name. So a window
     that changes is analysed again until nothing more is found: checking a redacted text changes nothing. What is found
@@ -33,6 +36,7 @@ async def redacted(reading: Reading, policy: Policy, detector: Detector) -> tupl
         return reading.text, []
     removed = frozenset(category for category, action in policy.pii.items() if action in REMOVED)
     found: list[Finding] = []
+    reading = unnumbered(reading, removed)
     starts = [0]  # of the window being analysed, and of those before it
     for_next: list[Span] = []
     while True:
@@ -53,7 +57,7 @@ async def redacted(reading: Reading, policy: Policy, detector: Detector) -> tupl
         elif next_start < len(reading.text):
             starts.append(next_start)
         else:
-            return reading.text, _widest(found)
+            return numbered(reading, removed, source, numbering), _widest(found)
 
 
 async def _detections(text: str, policy: Policy, detector: Detector) -> list[Detection]:

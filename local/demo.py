@@ -108,7 +108,7 @@ class Scene:
         self.line("tokens", "{input_tokens} in, {output_tokens} out".format(**body["usage"]))
         self.line("cost", f"{body['cost']['micro_units']:,} millionths of 1 {body['cost']['currency']}")
         expect(E_MAIL not in sent and PHONE not in sent, "the model never sees the e-mail address or the phone number")
-        expect("<EMAIL_ADDRESS>" in sent and "<PHONE_NUMBER>" in sent, "the model sees that something was there")
+        expect("<EMAIL_ADDRESS_1>" in sent and "<PHONE_NUMBER_1>" in sent, "the model sees that something was there")
         expect(body["cost"]["micro_units"] > 0, "the answer says what it cost")
         request_id: str = body["request_id"]
         await self.stages(request_id, answer.seconds)

@@ -8,6 +8,7 @@ started again at any time. Everything is written below one folder; ``logs/<name>
 import asyncio
 import json
 import os
+import secrets
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -264,6 +265,7 @@ class Stack:
             "GRAPH_ENDPOINT": ready["entra"]["url"],
             "CONTENT_SAFETY_ENDPOINT": ready["contentsafety"]["url"],
             "PLATFORM_ADMIN_GROUP": self.group("Platform Admins"),
+            "REDACTION_KEY": secrets.token_urlsafe(32),
             "IDENTITY_ENDPOINT": ready["entra"]["identity_endpoint"],
             "IDENTITY_HEADER": ready["entra"]["identity_header"],
             **self._settings,

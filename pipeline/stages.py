@@ -5,6 +5,7 @@ finds that it ran before, it says again what it said then. What it returns is a 
 ``proceed``, ``refuse`` (the document says why), ``over`` (nothing left to do) or ``wait`` until a time.
 """
 
+import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -20,6 +21,7 @@ from governance.requests import KeptResults, ModelUse, Request, RequestOver, Sta
 from governance.switches import Stopped, require_running
 from guardrails.check import About, Checked, check
 from guardrails.errors import DetectorRefused, GuardrailTimeout
+from guardrails.numbering import Numbering
 from guardrails.policy import Policy, strictest, tightened
 from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
@@ -168,6 +170,12 @@ async def _policy(services: Platform, assistant: Assistant) -> Policy:
     return tightened(strictest(policies), {category: Action(action) for category, action in assistant.pii.items()})
 
 
+def _numbering(services: Platform, request: Request) -> Numbering:
+    """The placeholders of this request, under a key of its own: hashes of two requests can't be compared."""
+    secret = services.settings.redaction_key.get_secret_value()
+    return Numbering(hmac.digest(secret, request.id.encode(), "sha256"), request.placeholders)
+
+
 @bp.activity_trigger(input_name="job")
 @stage
 async def check_prompt(services: Platform, request: Request, started_at: datetime) -> Step:
@@ -175,11 +183,13 @@ async def check_prompt(services: Platform, request: Request, started_at: datetim
     assert request.prompt is not None
     assistant = await _assistant(services, request)
     remote = Detectors(services, request, assistant, Side.PROMPT)
-    checked = await check(request.prompt, await _policy(services, assistant), remote=remote)
+    numbering = _numbering(services, request)
+    checked = await check(request.prompt, await _policy(services, assistant), remote=remote, numbering=numbering)
     blocked = PolicyBlocked("prompt", checked) if checked.verdict.action is Action.BLOCK else None
     changes = [
         put("/state", "running"),
         put("/checked_prompt", checked.text),
+        put("/placeholders", numbering.known),
         {"op": "remove", "path": "/prompt"},
         *([put("/problem", blocked.problem().model_dump())] if blocked else []),
     ]
@@ -246,7 +256,14 @@ async def check_answer(services: Platform, request: Request, started_at: datetim
     about = About(sources=len(request.sources), instructions=assistant.system_prompt)
     policy = await _policy(services, assistant)
     remote = Detectors(services, request, assistant, Side.ANSWER)
-    checked = await check(request.unchecked_answer, policy, side=Side.ANSWER, about=about, remote=remote)
+    checked = await check(
+        request.unchecked_answer,
+        policy,
+        side=Side.ANSWER,
+        about=about,
+        remote=remote,
+        numbering=_numbering(services, request),
+    )
     blocked = PolicyBlocked("answer", checked) if checked.verdict.action is Action.BLOCK else None
     changes = [
         {"op": "remove", "path": "/unchecked_answer"},

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretBytes, StringConstraints, ValidationError
 
 
 class SettingsInvalid(Exception):
@@ -36,6 +36,8 @@ class Settings(BaseModel):
     """``https://<resource>.cognitiveservices.azure.com``; unset, policies can't ask Azure AI Content Safety."""
     platform_admin_group: Annotated[str, StringConstraints(to_lower=True)] = Field(alias="PLATFORM_ADMIN_GROUP")
     """Object id of the directory group whose members are platform administrators until somebody binds that role."""
+    redaction_key: Annotated[SecretBytes, Field(min_length=32)] = Field(alias="REDACTION_KEY")
+    """A secret of 32 characters or more, by Key Vault reference: what redacted values are recognised again with."""
     identity_client_id: str | None = Field(None, alias="AZURE_CLIENT_ID")
     """The user-assigned managed identity; unset for the system-assigned one."""
 

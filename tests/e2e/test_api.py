@@ -158,7 +158,7 @@ async def test_when_the_models_answer_breaks_the_policy_then_it_is_withheld_and_
 async def test_when_the_models_answer_has_personal_data_then_it_is_redacted(asking: Asking) -> None:
     async with asking.scripted("Write to walter.white@fabrikam.com about it."):
         reply = await asking.ask("Whom should I write to?")
-    assert reply.body["answer"] == "Write to <EMAIL_ADDRESS> about it."
+    assert reply.body["answer"] == "Write to <EMAIL_ADDRESS_1> about it."
     assert reply.body["guardrails"]["check_answer"]["action"] == "redact"
     event = await asking.audited(reply.body["request_id"])
     assert event["Answer"] == reply.body["answer"]

@@ -69,7 +69,7 @@ async def test_when_prompt_shields_see_an_attack_then_the_prompt_is_blocked(aski
 @pytest.mark.claim("G1", "G2")
 async def test_when_content_safety_is_asked_then_it_never_sees_personal_data(asking: Asking) -> None:
     """It could not say what it saw: so it is told to see an attack in the placeholder, and none in the address."""
-    lines = [{"match": "^Write to <EMAIL_ADDRESS> about it$", "attack": True}]
+    lines = [{"match": "^Write to <EMAIL_ADDRESS_1> about it$", "attack": True}]
     async with topic(asking, prompt_shield=True), seen(asking, *lines):
         (await asking.ask("Write to joe@example.com about it")).is_problem(422, "policy-blocked")
 

@@ -56,7 +56,7 @@ async def test_when_a_governor_changes_a_policy_then_the_next_question_is_held_t
         blocked = await board.asking.ask("When is Project  Heron due?")
         assert blocked.is_problem(422, "policy-blocked")["rules"] == ["merger"]
         answer = await board.asking.ask("What does colleague E123456 sell?")
-        assert "<STAFF_NUMBER>" in answer.body["answer"]
+        assert "<STAFF_NUMBER_1>" in answer.body["answer"]
         assert "E123456" not in answer.text
         event = await board.asking.trail("EventType == 'policy.set' and Reason == 'staff numbers and the merger'")
         assert event["Actor"] == str(board.asking.stack.person("gus").oid)
@@ -95,7 +95,7 @@ async def test_when_a_policy_is_tried_then_it_says_what_would_happen_and_keeps_n
     text = "Ask joe@example.com how to build a small grenade."
     async with board.asking.nothing_written():
         tried = (await board.tried(text)).body
-        assert (tried["action"], tried["text"]) == ("block", "Ask <EMAIL_ADDRESS> how to build a small grenade.")
+        assert (tried["action"], tried["text"]) == ("block", "Ask <EMAIL_ADDRESS_1> how to build a small grenade.")
         assert {finding["rule"] for finding in tried["findings"]} >= {"no-weapons"}
         assert tried["not_tried"] == []
         draft = {"acceptable_use": [{"id": "j", "category": "c", "judge": "Is it rude?", "action": "warn"}], "pii": {}}
@@ -157,7 +157,7 @@ async def test_when_an_assistant_is_stricter_than_its_policy_then_its_own_action
     try:
         reply = await asking.ask("Write to joe@example.com")
         assert reply.is_problem(422, "policy-blocked")["rules"][0].startswith(("presidio/", "e-mail", "pii/"))
-        assert "<PERSON>" in (await asking.ask("Is John Smith a good name?")).body["answer"]
+        assert "<PERSON_1>" in (await asking.ask("Is John Smith a good name?")).body["answer"]
     finally:
         restored = (await asking.call("GET", "/api/assistants/sales-helper/draft", token=token)).headers["Etag"]
         body = {"version": 1, "reason": "as it was"}

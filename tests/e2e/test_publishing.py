@@ -487,6 +487,6 @@ async def test_when_it_has_several_policies_then_the_strictest_of_each_rule_hold
     # What the standard policy redacts, the strict one blocks; it has nothing to say of e-mail addresses.
     (await desk.ask("The account is GB82 WEST 1234 5698 7654 32.")).is_problem(422, "policy-blocked")
     async with desk.asking.scripted("Write to walter.white@fabrikam.com about it."):
-        assert (await desk.ask()).body["answer"] == "Write to <EMAIL_ADDRESS> about it."
+        assert (await desk.ask()).body["answer"] == "Write to <EMAIL_ADDRESS_1> about it."
     async with desk.asking.scripted("Here is a poem."):
         (await desk.ask()).is_problem(422, "policy-blocked")

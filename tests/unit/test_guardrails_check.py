@@ -35,26 +35,26 @@ def places(checked: Checked) -> list[tuple[str, int, int]]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Write to john.smith@example.com today.", "Write to <EMAIL_ADDRESS> today."),
-        ("Write to john@build.corp.local today.", "Write to <EMAIL_ADDRESS> today."),
-        ("Write to joe\N{FULLWIDTH COMMERCIAL AT}example\N{FULLWIDTH FULL STOP}com.", "Write to <EMAIL_ADDRESS>."),
-        ("Write to jo\u200bhn@exam\u00adple.com today.", "Write to <EMAIL_ADDRESS> today."),
-        ("Write to joe@пример.рф today.", "Write to <EMAIL_ADDRESS> today."),
-        ("👩‍👩‍👧🏽 john@example.com 👍🏽", "👩‍👩‍👧🏽 <EMAIL_ADDRESS> 👍🏽"),
-        ("Call (212) 555-0123 now.", "Call <PHONE_NUMBER> now."),
-        ("Call 212-555-0123² now.", "Call <PHONE_NUMBER>² now."),
-        ("Call +44 20 7946 0958 now.", "Call <PHONE_NUMBER> now."),
-        ("Call +81 90-1234-5678 now.", "Call <PHONE_NUMBER> now."),
-        ("Call +358 41 2345678 now.", "Call <PHONE_NUMBER> now."),
-        ("My card is 4111 1111 1111 1111.", "My card is <CREDIT_CARD>."),
-        ("Pay to GB82 WEST 1234 5698 7654 32 please.", "Pay to <IBAN_CODE> please."),
-        ("The host 10.20.30.40 is down.", "The host <IP_ADDRESS> is down."),
-        ("Please ask John Smith about it.", "Please ask <PERSON> about it."),
-        ("He lives at 14 Cromwell Road, Leeds LS6 2AB now.", "He lives at <STREET_ADDRESS> now."),
-        ("My NI number is AB 12 34 56 C.", "My NI number is <UK_NINO>."),
-        ("Sort code 20-00-00, account 55779911.", "Sort code <UK_BANK_ACCOUNT>."),
-        ("My NHS number is 943 476 5919.", "My NHS number is <UK_NHS>."),
-        ("Her licence is MORGA657054SM9IJ.", "Her licence is <UK_DRIVING_LICENCE>."),
+        ("Write to john.smith@example.com today.", "Write to <EMAIL_ADDRESS_1> today."),
+        ("Write to john@build.corp.local today.", "Write to <EMAIL_ADDRESS_1> today."),
+        ("Write to joe\N{FULLWIDTH COMMERCIAL AT}example\N{FULLWIDTH FULL STOP}com.", "Write to <EMAIL_ADDRESS_1>."),
+        ("Write to jo\u200bhn@exam\u00adple.com today.", "Write to <EMAIL_ADDRESS_1> today."),
+        ("Write to joe@пример.рф today.", "Write to <EMAIL_ADDRESS_1> today."),
+        ("👩‍👩‍👧🏽 john@example.com 👍🏽", "👩‍👩‍👧🏽 <EMAIL_ADDRESS_1> 👍🏽"),
+        ("Call (212) 555-0123 now.", "Call <PHONE_NUMBER_1> now."),
+        ("Call 212-555-0123² now.", "Call <PHONE_NUMBER_1>² now."),
+        ("Call +44 20 7946 0958 now.", "Call <PHONE_NUMBER_1> now."),
+        ("Call +81 90-1234-5678 now.", "Call <PHONE_NUMBER_1> now."),
+        ("Call +358 41 2345678 now.", "Call <PHONE_NUMBER_1> now."),
+        ("My card is 4111 1111 1111 1111.", "My card is <CREDIT_CARD_1>."),
+        ("Pay to GB82 WEST 1234 5698 7654 32 please.", "Pay to <IBAN_CODE_1> please."),
+        ("The host 10.20.30.40 is down.", "The host <IP_ADDRESS_1> is down."),
+        ("Please ask John Smith about it.", "Please ask <PERSON_1> about it."),
+        ("He lives at 14 Cromwell Road, Leeds LS6 2AB now.", "He lives at <STREET_ADDRESS_1> now."),
+        ("My NI number is AB 12 34 56 C.", "My NI number is <UK_NINO_1>."),
+        ("Sort code 20-00-00, account 55779911.", "Sort code <UK_BANK_ACCOUNT_1>."),
+        ("My NHS number is 943 476 5919.", "My NHS number is <UK_NHS_1>."),
+        ("Her licence is MORGA657054SM9IJ.", "Her licence is <UK_DRIVING_LICENCE_1>."),
         ("Is it raining in Paris on Monday?", "Is it raining in Paris on Monday?"),
         ("npm install react@18.2.0", "npm install react@18.2.0"),
         ("", ""),
@@ -71,12 +71,12 @@ async def test_when_a_text_has_personal_data_then_it_is_redacted_by_default(text
 async def test_when_a_url_holds_an_e_mail_address_then_nothing_of_either_is_left() -> None:
     policy = Policy.model_validate({"id": "p", "version": 1, "pii": {"URL": "redact", "EMAIL_ADDRESS": "redact"}})
     checked = await check("see https://intra.example.com/joe@example.com?a=b today", policy)
-    assert checked.text == "see <URL> today"
+    assert checked.text == "see <URL_1> today"
 
 
 async def test_when_the_text_is_very_long_then_all_of_it_is_checked() -> None:
     checked = await check("It is about joe@example.com today. " * 400, DEFAULT)
-    assert checked.text == "It is about <EMAIL_ADDRESS> today. " * 400
+    assert checked.text == "It is about <EMAIL_ADDRESS_1> today. " * 400
 
 
 SENTENCES = st.sampled_from(["Write to {} today.", "({})", "tel:{},", "<{}>", "{}\n", "cc {}; thanks", "“{}”", "{}"])
@@ -114,7 +114,7 @@ def phone_numbers(draw: st.DrawFn) -> str:
 @given(phone_numbers(), SENTENCES)
 async def test_when_any_phone_number_is_in_a_sentence_then_no_digit_of_it_is_left(phone: str, sentence: str) -> None:
     checked = await check(sentence.format(phone), DEFAULT)
-    assert not any(character.isdigit() for character in checked.text)
+    assert not any(character.isdigit() for character in checked.text.replace("_1>", ">"))
     assert (await check(checked.text, DEFAULT)).verdict.action is Action.ALLOW
 
 
@@ -135,7 +135,7 @@ async def test_when_personal_data_lies_anywhere_in_a_long_run_then_it_is_redacte
 
 
 WORDS = st.sampled_from(
-    ["John Smith", "Anna", "joe@x.org", "212-555-0123", "<PERSON>", "10.0.0.1", "²", "met", "in", "."]
+    ["John Smith", "Anna", "joe@x.org", "212-555-0123", "<PERSON_1>", "10.0.0.1", "²", "met", "in", "."]
 )
 
 
@@ -178,7 +178,7 @@ async def test_when_a_text_is_blocked_then_it_is_redacted_all_the_same_and_the_v
     rule = Topic(id="rule-1", category="weapons", patterns=["bomb"], action=Action.BLOCK)
     checked = await check("joe@x.org wants a bomb", Policy(id="p", version=1, acceptable_use=[rule]))
     assert checked.verdict.action is Action.BLOCK
-    assert checked.text == "<EMAIL_ADDRESS> wants a bomb"
+    assert checked.text == "<EMAIL_ADDRESS_1> wants a bomb"
     stored = checked.verdict.model_dump_json()
     assert "joe" not in stored
     assert "bomb" not in stored
@@ -248,7 +248,7 @@ async def test_when_a_check_is_given_up_then_it_does_no_more_and_the_next_one_wo
     personal = {"id": "p", "version": 1, "acceptable_use": [], "injection": {"prompt": "allow", "suspected": "allow"}}
     with pytest.raises(GuardrailTimeout):
         await check("word " * 20_000, Policy.model_validate(personal), detector=slow, time_limit=0.1)
-    assert (await check("joe@x.org", DEFAULT)).text == "<EMAIL_ADDRESS>"
+    assert (await check("joe@x.org", DEFAULT)).text == "<EMAIL_ADDRESS_1>"
     assert len(windows_seen) == 1
 
 
@@ -276,7 +276,7 @@ def test_when_many_threads_check_at_once_then_the_model_is_loaded_once() -> None
         thread.start()
     for thread in threads:
         thread.join()
-    assert texts == ["<EMAIL_ADDRESS>"] * 4
+    assert texts == ["<EMAIL_ADDRESS_1>"] * 4
     assert detector.model.cache_info().misses == 1
 
 
@@ -284,5 +284,5 @@ async def test_when_no_category_needs_names_then_the_model_is_not_loaded() -> No
     detector.model.cache_clear()
     policy = Policy.model_validate({"id": "p", "version": 1, "pii": {"EMAIL_ADDRESS": "redact", "UK_NINO": "redact"}})
     checked = await check("John, joe@x.org, AB123456C", policy)
-    assert checked.text == "John, <EMAIL_ADDRESS>, <UK_NINO>"
+    assert checked.text == "John, <EMAIL_ADDRESS_1>, <UK_NINO_1>"
     assert detector.model.cache_info().misses == 0

@@ -56,7 +56,7 @@ def encoded(text: str, times: int = 1) -> str:
 async def test_when_an_address_is_disguised_then_it_is_redacted(what: str, hidden: str) -> None:
     text = f"Please mail {hidden} today."
     checked = await check(text, POLICY)
-    assert checked.text == "Please mail <EMAIL_ADDRESS> today."
+    assert checked.text == "Please mail <EMAIL_ADDRESS_1> today."
     (finding,) = checked.verdict.findings
     assert text[finding.start : finding.end] == hidden
 
@@ -78,7 +78,7 @@ async def test_when_an_address_is_disguised_then_it_is_redacted(what: str, hidde
 async def test_when_a_card_number_is_disguised_then_it_is_redacted(hidden: str) -> None:
     checked = await check(f"My card: {hidden}, thanks.", POLICY)
     assert checked.verdict.action is Action.REDACT
-    assert not any(character.isdigit() for character in checked.text), checked.text
+    assert not any(character.isdigit() for character in checked.text.replace("_1>", ">")), checked.text
 
 
 @pytest.mark.claim("G1")

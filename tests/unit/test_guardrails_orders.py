@@ -64,7 +64,7 @@ async def test_when_a_question_is_an_ordinary_one_then_it_passes(text: str) -> N
 async def test_when_a_document_gives_orders_then_their_sentences_are_taken_out_by_default() -> None:
     document = f"The fee is 40 euros. {ORDER} It is due in May.\nWrite to joe@example.com."
     checked = await check(document, DEFAULT, side=Side.DOCUMENT)
-    assert checked.text == "The fee is 40 euros.[removed] It is due in May.\nWrite to <EMAIL_ADDRESS>."
+    assert checked.text == "The fee is 40 euros.[removed] It is due in May.\nWrite to <EMAIL_ADDRESS_1>."
     assert checked.verdict.action is Action.REDACT
     (address,) = [each for each in checked.verdict.findings if each.category == "EMAIL_ADDRESS"]
     assert document[address.start : address.end] == "joe@example.com"

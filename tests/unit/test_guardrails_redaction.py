@@ -41,13 +41,13 @@ def spans(checked: Checked) -> list[tuple[str, int, int, Action]]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("see joe@x.org now", "see <EMAIL_ADDRESS> now"),
-        ("joe@x.org", "<EMAIL_ADDRESS>"),
-        ("joe@x.org joe@y.org", "<EMAIL_ADDRESS> <EMAIL_ADDRESS>"),
-        ("http://h/joe@x.org?a=b ok", "<URL> ok"),  # an e-mail address inside a URL: the URL
-        ("joe@x.org/path/longer/still ok", "<URL> ok"),  # overlapping at one end: the union, named for the longer
-        ("👍🏽joe@x.org👍🏽", "👍🏽<EMAIL_ADDRESS>👍🏽"),
-        ("-" * (WINDOW - 5) + "joe@x.org--", "-" * (WINDOW - 5) + "<EMAIL_ADDRESS>--"),  # across the cut of a window
+        ("see joe@x.org now", "see <EMAIL_ADDRESS_1> now"),
+        ("joe@x.org", "<EMAIL_ADDRESS_1>"),
+        ("joe@x.org joe@y.org", "<EMAIL_ADDRESS_1> <EMAIL_ADDRESS_2>"),
+        ("http://h/joe@x.org?a=b ok", "<URL_1> ok"),  # an e-mail address inside a URL: the URL
+        ("joe@x.org/path/longer/still ok", "<URL_1> ok"),  # overlapping at one end: the union, named for the longer
+        ("👍🏽joe@x.org👍🏽", "👍🏽<EMAIL_ADDRESS_1>👍🏽"),
+        ("-" * (WINDOW - 5) + "joe@x.org--", "-" * (WINDOW - 5) + "<EMAIL_ADDRESS_1>--"),  # across the cut of a window
         ("", ""),
         ("nothing", "nothing"),
     ],
@@ -60,7 +60,7 @@ async def test_when_spans_overlap_then_the_whole_union_is_one_placeholder(text: 
 
 @pytest.mark.parametrize(
     ("action", "text"),
-    [("allow", "Ann"), ("warn", "Ann"), ("redact", "<PERSON>"), ("block", "<PERSON>")],
+    [("allow", "Ann"), ("warn", "Ann"), ("redact", "<PERSON_1>"), ("block", "<PERSON_1>")],
 )
 async def test_when_a_category_has_an_action_then_that_is_what_happens(action: str, text: str) -> None:
     checked = await check("Ann", policy(PERSON=action), detector=finds(PERSON="Ann"))
@@ -84,7 +84,7 @@ async def test_when_a_category_is_not_in_the_policy_then_it_is_not_looked_for() 
 async def test_when_redacting_uncovers_something_then_it_is_found_at_its_place_in_the_original() -> None:
     detector = finds(PERSON=r"Ann|(?<=<PERSON> )Bob")
     checked = await check("so Ann Bob", policy(PERSON="redact"), detector=detector)
-    assert checked.text == "so <PERSON> <PERSON>"
+    assert checked.text == "so <PERSON_1> <PERSON_2>"
     assert [span[1:3] for span in spans(checked)] == [(3, 6), (7, 10)]
 
 
@@ -92,8 +92,9 @@ async def test_when_redacting_uncovers_something_then_it_is_found_at_its_place_i
     ("text", "expected"),
     [
         ("<PERSON>", "<PERSON>"),  # typed or from an earlier check: it hides nothing
-        ("Ann <PERSON> Bob", "<PERSON> <PERSON> <PERSON>"),  # nor does it shield what stands beside it
-        ("<ANN>", "<<PERSON>>"),  # not a placeholder
+        ("Ann <PERSON> Bob", "<PERSON_1> <PERSON> <PERSON_2>"),  # nor does it shield what stands beside it
+        ("Ann <PERSON_1> <PERSON_7>", "<PERSON_8> <PERSON_1> <PERSON_7>"),  # what was typed stands for nobody else
+        ("<ANN>", "<<PERSON_1>>"),  # not a placeholder
     ],
 )
 async def test_when_the_text_has_placeholders_then_they_stay_and_protect_nothing_else(text: str, expected: str) -> None:
@@ -108,7 +109,7 @@ async def test_when_only_a_second_reading_shows_it_then_the_typed_characters_are
         policy(EMAIL_ADDRESS="redact"),
         detector=finds(EMAIL_ADDRESS=r"\w+@[a-z.]+"),
     )
-    assert checked.text == "to <EMAIL_ADDRESS>!"
+    assert checked.text == "to <EMAIL_ADDRESS_1>!"
     assert spans(checked) == [("EMAIL_ADDRESS", 3, 12, Action.REDACT)]
 
 
@@ -145,7 +146,7 @@ async def test_when_a_removal_uncovers_something_in_the_window_before_then_it_is
     words = {WINDOW - OVERLAP - 80: "Bob", WINDOW - OVERLAP + 80: "Ann"}  # the second lies in two windows
     text = "".join(words.get(place, "-") for place in range(2 * WINDOW))
     checked = await check(text, policy(PERSON="redact"), detector=finds(PERSON="Ann|Bob(?=-+<PERSON>)"))
-    assert checked.text == text.replace("Bob", "<PERSON>").replace("Ann", "<PERSON>")
+    assert checked.text == text.replace("Bob", "<PERSON_1>").replace("Ann", "<PERSON_2>")
 
 
 @pytest.mark.parametrize("unit", ["-", "- ", "a-", "\ufdfa", "㌖", "1 "])

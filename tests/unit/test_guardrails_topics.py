@@ -100,7 +100,7 @@ async def test_when_a_text_goes_to_a_remote_detector_then_without_its_personal_d
     remote = Detectors()
     topics = policy({"content_safety": {"Hate": 2}}, pii={"STAFF": "redact"}, own_categories=[STAFF])
     await check("Who is E123456?", topics, remote=remote, detector=nothing_personal)
-    assert remote.asked == ["Who is <STAFF>?"]
+    assert remote.asked == ["Who is <STAFF_1>?"]
 
 
 STAFF = {"category": "STAFF", "patterns": [r"\bE\d{6}\b"]}
