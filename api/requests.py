@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -17,7 +18,9 @@ from governance.audit import announce, reference_to_request
 from governance.identity import Caller
 from governance.problems import ProblemError
 from governance.requests import Person, Request
+from governance.sealed import SealBroken, unseal
 from governance.switches import Stopped, check_switches, require_running
+from guardrails.numbering import restored
 from routing.assistants import Assistant, AssistantUnknown, find_assistant
 from services.bus import REQUESTS, BusUnavailable
 from services.clock import utc_now, uuid7
@@ -201,16 +204,29 @@ async def _reply(services: Platform, request: Request) -> Reply:
         await require_running(services.store.control, request.assistant)
     except Stopped as stop:
         raise NoAnswer(stop.problem(), request.id) from None
-    return Reply(_answer(request))
+    if request.sealed is None:
+        return Reply(_answer(request, {}))
+    try:
+        values = unseal(services.settings.redaction_key.get_secret_value(), request.id, request.sealed)
+    except SealBroken:
+        log.warning("request %s: its values can't be read; the answer keeps its placeholders", request.id)
+        values = {}
+    try:
+        await requests.forget_sealed(services.store.requests, request.id)
+    except StoreError as error:
+        log.warning("request %s: its values stay for the sweep: %s", request.id, error)
+    return Reply(_answer(request, values))
 
 
-def _answer(request: Request) -> Answer:
+def _answer(request: Request, values: Mapping[str, str]) -> Answer:
+    """What the caller gets, their own values in the places of the placeholders."""
     assert request.model is not None
+    assert request.answer is not None
     return Answer(
         request_id=request.id,
         assistant=AssistantUsed(id=request.assistant, version=request.assistant_version),
         team=request.team,
-        answer=request.answer,
+        answer=restored(request.answer, values),
         sources=request.sources,
         guardrails={name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
         model=ModelUsed(endpoint=request.model.endpoint, name=request.model.model, region=request.model.region),

@@ -75,6 +75,8 @@ class Request(BaseModel):
     checked_prompt: str | None = None
     placeholders: dict[str, str] = {}
     """Which placeholder stands for which value, by the value's keyed hash."""
+    sealed: str | None = None
+    """What the caller's own placeholders stand for, encrypted (:mod:`governance.sealed`), until it is handed over."""
     stages: dict[str, Stage] = {}
     sources: list[dict[str, Any]] = []
     calls: dict[str, dict[str, Any]] = {}
@@ -237,6 +239,8 @@ async def record(
         operations.append({"op": "remove", "path": "/prompt"})
     if request.unchecked_answer is not None:
         operations.append({"op": "remove", "path": "/unchecked_answer"})
+    if problem is not None and request.sealed is not None:
+        operations.append({"op": "remove", "path": "/sealed"})
     await requests.patch(request.id, request.id, operations, etag=request.etag)
 
 
@@ -266,8 +270,9 @@ async def withhold(requests: Items, request: Request) -> bool:
         put("/problem", problem.model_dump()),
         put("/audit", pending(told.model_copy(update={**untold, **no_answer}))),
     ]
-    if request.answer is not None:
-        operations.append({"op": "remove", "path": "/answer"})
+    operations += [
+        {"op": "remove", "path": f"/{name}"} for name in ("answer", "sealed") if getattr(request, name) is not None
+    ]
     pending_still = f"c.audit.status = 'pending' and c.audit.revision = {told.Revision}"
     try:
         await requests.patch(
@@ -276,6 +281,13 @@ async def withhold(requests: Items, request: Request) -> bool:
     except ConditionFailed:
         return False
     return True
+
+
+async def forget_sealed(requests: Items, request_id: str) -> None:
+    """The caller's values are gone from the request. Does nothing the second time."""
+    with suppress(ConditionFailed):
+        operation = {"op": "remove", "path": "/sealed"}
+        await requests.patch(request_id, request_id, [operation], where="from c where is_defined(c.sealed)")
 
 
 class KeptResults:

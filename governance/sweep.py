@@ -51,6 +51,16 @@ async def release_written(store: Store, before: datetime) -> int:
     return released
 
 
+async def forget_values(store: Store, before: datetime) -> int:
+    """Erases what callers' placeholders stand for in the answers that nobody fetched since before a time."""
+    forgotten = 0
+    query = "SELECT c.id FROM c WHERE is_defined(c.sealed) AND c.ended_at < @before"
+    async for document in store.requests.query(query, {"@before": utc_text(before)}):
+        await requests.forget_sealed(store.requests, document["id"])
+        forgotten += 1
+    return forgotten
+
+
 async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
     """Sends the audit events again that are pending since before a time."""
     sent = 0

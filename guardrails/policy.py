@@ -59,6 +59,8 @@ class Rules(BaseModel):
     pii_thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     own_categories: Annotated[list[OwnCategory], Field(max_length=100)] = []
     acceptable_use: Annotated[list[Topic], Field(max_length=200)] = DEFAULT_ACCEPTABLE_USE
+    restore: bool = False
+    """Whether the caller, and nobody else, gets what they typed back in the place of its placeholders in the answer."""
     injection: OrdersRule = OrdersRule()
     """What becomes of orders to the model."""
     output: Annotated[list[OutputRule], Field(max_length=20)] = []
@@ -130,6 +132,7 @@ def strictest(policies: Sequence[Policy]) -> Policy:
             for policy in policies
             for rule in policy.acceptable_use
         ],
+        restore=all(policy.restore for policy in policies),
         injection=strictest_orders([policy.injection for policy in policies]),
         output=[rule for policy in policies for rule in policy.output],
     )

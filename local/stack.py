@@ -70,6 +70,7 @@ class Stack:
         self._commands: dict[str, Sequence[object]] = {}
         self._apps: dict[str, list[Process]] = {group: [] for group in GROUPS}
         self._started = dict.fromkeys(GROUPS, 0)
+        self._redaction_key = secrets.token_urlsafe(32)
         self._tokens: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -265,7 +266,7 @@ class Stack:
             "GRAPH_ENDPOINT": ready["entra"]["url"],
             "CONTENT_SAFETY_ENDPOINT": ready["contentsafety"]["url"],
             "PLATFORM_ADMIN_GROUP": self.group("Platform Admins"),
-            "REDACTION_KEY": secrets.token_urlsafe(32),
+            "REDACTION_KEY": self._redaction_key,
             "IDENTITY_ENDPOINT": ready["entra"]["identity_endpoint"],
             "IDENTITY_HEADER": ready["entra"]["identity_header"],
             **self._settings,

@@ -5,7 +5,6 @@ finds that it ran before, it says again what it said then. What it returns is a 
 ``proceed``, ``refuse`` (the document says why), ``over`` (nothing left to do) or ``wait`` until a time.
 """
 
-import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -18,6 +17,7 @@ from governance.audit import announce, reference_to_request
 from governance.policies import PolicyUnknown, find_policy
 from governance.problems import Problem, ProblemError
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
+from governance.sealed import hashing_key, seal
 from governance.switches import Stopped, require_running
 from guardrails.check import About, Checked, check
 from guardrails.errors import DetectorRefused, GuardrailTimeout
@@ -68,6 +68,9 @@ OVER: Step = {"next": "over"}
 MOST_FINDINGS = 50
 """Of one text, kept with the request and in the trail: some 7 KB, where a column holds 64."""
 
+
+ON_PLACEHOLDERS = "\n\nWords such as <PERSON_1> stand for what was left out on purpose: use them as they are."
+"""What the model is told of them, so that it does not drop or change them."""
 
 TOO_SLOW = Problem(type="not-available", detail="The text could not be checked in time; nothing was let through.")
 
@@ -172,8 +175,11 @@ async def _policy(services: Platform, assistant: Assistant) -> Policy:
 
 def _numbering(services: Platform, request: Request) -> Numbering:
     """The placeholders of this request, under a key of its own: hashes of two requests can't be compared."""
-    secret = services.settings.redaction_key.get_secret_value()
-    return Numbering(hmac.digest(secret, request.id.encode(), "sha256"), request.placeholders)
+    return Numbering(hashing_key(_secret(services), request.id), request.placeholders)
+
+
+def _secret(services: Platform) -> bytes:
+    return services.settings.redaction_key.get_secret_value()
 
 
 @bp.activity_trigger(input_name="job")
@@ -184,14 +190,17 @@ async def check_prompt(services: Platform, request: Request, started_at: datetim
     assistant = await _assistant(services, request)
     remote = Detectors(services, request, assistant, Side.PROMPT)
     numbering = _numbering(services, request)
-    checked = await check(request.prompt, await _policy(services, assistant), remote=remote, numbering=numbering)
+    policy = await _policy(services, assistant)
+    checked = await check(request.prompt, policy, remote=remote, numbering=numbering)
     blocked = PolicyBlocked("prompt", checked) if checked.verdict.action is Action.BLOCK else None
+    restores = policy.restore and numbering.values and not blocked
     changes = [
         put("/state", "running"),
         put("/checked_prompt", checked.text),
         put("/placeholders", numbering.known),
         {"op": "remove", "path": "/prompt"},
         *([put("/problem", blocked.problem().model_dump())] if blocked else []),
+        *([put("/sealed", seal(_secret(services), request.id, numbering.values))] if restores else []),
     ]
     await requests.save_stage(services.store.requests, request, "check_prompt", _ran(started_at, checked), changes)
     return REFUSE if blocked else PROCEED
@@ -213,8 +222,9 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     assert request.checked_prompt is not None
     assistant = await _assistant(services, request)
     endpoint = await endpoint_of(services.store.config, assistant.route)
+    instructions = assistant.system_prompt + (ON_PLACEHOLDERS if request.placeholders else "")
     messages: list[Message] = [
-        {"role": "system", "content": assistant.system_prompt},
+        {"role": "system", "content": instructions},
         {"role": "user", "content": request.checked_prompt},
     ]
     call = ModelCall(

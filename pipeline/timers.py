@@ -8,7 +8,7 @@ import azure.functions as func
 
 from governance import caps, costs
 from governance.access import EVERYWHERE
-from governance.sweep import ABANDONED, STUCK, announce_pending, give_up, reconcile, release_written
+from governance.sweep import ABANDONED, STUCK, announce_pending, forget_values, give_up, reconcile, release_written
 from governance.teams import list_teams
 from services.clock import utc_now
 from services.platform import platform
@@ -62,6 +62,7 @@ async def sweep(timer: func.TimerRequest) -> None:
         "reservations": caps.settle_expired(store.budgets, now),
         "audit": announce_pending(store, bus, unwritten),
         "answers": release_written(store, stuck),
+        "values": forget_values(store, stuck),
     }
     failed = []
     for what, step in steps.items():  # each for itself: one that can't be done must not keep the others from it
