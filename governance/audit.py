@@ -67,6 +67,8 @@ class AuditEvent(BaseModel):
     Region: str = ""
     Residency: str = ""
     InputTokens: int | None = None
+    CachedInputTokens: int | None = None
+    """Of these, the ones that the provider had in its cache."""
     OutputTokens: int | None = None
     CostMicro: int | None = None
     """Millionths of ``Currency``."""

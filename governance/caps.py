@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from governance.prices import Price
 from governance.problems import ProblemError
 from services.clock import Timestamp, utc_now, utc_text, uuid7
 from services.documents import BatchRefused, ConditionFailed, ItemMissing, Items
@@ -51,7 +52,8 @@ class Reservation(BaseModel):
     v: int = 1
     kind: Literal["reservation"] = "reservation"
     state: Literal["reserved", "calling", "settled", "released"] = "reserved"
-    currency: str
+    price: Price
+    """As it was in force when this was reserved: what comes of it costs that, whatever holds by then."""
     amount_micro: int
     actual_micro: int | None = None
     assistant: str
@@ -62,6 +64,7 @@ class Reservation(BaseModel):
     region: str
     residency: str
     input_tokens: int | None = None
+    cached_input_tokens: int | None = None
     output_tokens: int | None = None
     created_at: Timestamp
     deadline: Timestamp
@@ -69,6 +72,10 @@ class Reservation(BaseModel):
     settled_at: Timestamp | None = None
     holder: str | None = None
     """Of the worker's attempt to begin that won."""
+
+    @property
+    def currency(self) -> str:
+        return self.price.currency
 
     def expired(self, now: datetime) -> bool:
         return now >= self.deadline
@@ -149,6 +156,7 @@ async def settle(
     actual_micro: int,
     *,
     input_tokens: int | None = None,
+    cached_input_tokens: int | None = None,
     output_tokens: int | None = None,
 ) -> None:
     """calling -> settled at what it cost. Does nothing if it was settled before."""
@@ -156,6 +164,7 @@ async def settle(
         "/state": "settled",
         "/actual_micro": actual_micro,
         "/input_tokens": input_tokens,
+        "/cached_input_tokens": cached_input_tokens,
         "/output_tokens": output_tokens,
         "/settled_at": utc_text(utc_now()),
         "/ttl": LEDGER_SECONDS,

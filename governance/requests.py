@@ -55,6 +55,7 @@ class ModelUse(BaseModel):
     region: str
     currency: str
     input_tokens: int | None
+    cached_input_tokens: int | None = None
     output_tokens: int | None
 
 
@@ -205,9 +206,10 @@ def audit_event(
         Region=called.region if called else "",
         Residency=called.residency if called else "",
         InputTokens=used.input_tokens if used else None,
+        CachedInputTokens=used.cached_input_tokens if used else None,
         OutputTokens=used.output_tokens if used else None,
         CostMicro=sum(attempt.charged_micro for attempt in attempts),
-        Currency=called.currency if called else "",
+        Currency=attempts[-1].currency if attempts else "",
     )
 
 

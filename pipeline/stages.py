@@ -246,6 +246,7 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
         region=endpoint.region,
         currency=governed.currency,
         input_tokens=governed.completion.input_tokens,
+        cached_input_tokens=governed.completion.cached_input_tokens,
         output_tokens=governed.completion.output_tokens,
     )
     changes = [

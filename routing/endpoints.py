@@ -1,13 +1,13 @@
 """Model endpoints that the customer contracted with, and what they charge (claims C3, M6, T4)."""
 
+from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
+from governance.prices import Price, price_at
 from governance.problems import ProblemError
 from services.documents import Items
-
-MICRO = 1_000_000
 
 
 class EndpointUnknown(ProblemError):
@@ -25,10 +25,10 @@ class RouteUnknown(ProblemError):
 
 
 class PriceUnknown(ProblemError):
-    """The endpoint has no price: what a call costs is not known, so none is made."""
+    """No price of the endpoint is in force: what a call costs is not known, so none is made."""
 
     type = "not-available"
-    detail = "The assistant's model endpoint has no price."
+    detail = "The assistant's model endpoint has no price that is in force."
 
 
 class ResidencyRefused(ProblemError):
@@ -36,18 +36,6 @@ class ResidencyRefused(ProblemError):
 
     type = "residency-refused"
     detail = "The assistant must be answered within Azure, and its model endpoint is not there."
-
-
-class Price(BaseModel):
-    """What was contracted, in micro-units of ``currency`` for a million tokens."""
-
-    currency: str = Field(pattern="^[A-Z]{3}$")
-    input_micro: int = Field(ge=0)
-    output_micro: int = Field(ge=0)
-
-    def cost_micro(self, input_tokens: int, output_tokens: int) -> int:
-        """Rounded up to a whole micro-unit."""
-        return -(-(input_tokens * self.input_micro + output_tokens * self.output_micro) // MICRO)
 
 
 class Endpoint(BaseModel):
@@ -60,7 +48,8 @@ class Endpoint(BaseModel):
     """In Azure, at a provider outside it, or on the customer's own machines."""
     contract: str
     """The terms in a few words, such as "no training, no retention"."""
-    price: Price | None = None
+    prices: list[Price] = []
+    """By the time from which each holds; what was and what will be charged stay beside what is."""
 
 
 class Route(BaseModel):
@@ -87,11 +76,12 @@ async def find_endpoint(config: Items, endpoint_id: str) -> Endpoint:
     return Endpoint.model_validate(document)
 
 
-def price_of(endpoint: Endpoint) -> Price:
-    """Raises :class:`PriceUnknown`."""
-    if endpoint.price is None:
+def price_of(endpoint: Endpoint, moment: datetime) -> Price:
+    """What a call costs that is made at that time. Raises :class:`PriceUnknown`."""
+    price = price_at(endpoint.prices, moment)
+    if price is None:
         raise PriceUnknown(endpoint.id)
-    return endpoint.price
+    return price
 
 
 def require_residency(endpoint: Endpoint, required: Literal["any", "azure"]) -> None:

@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from governance import caps
+from governance.prices import Price
 from governance.problems import ProblemError
 from governance.switches import Reading, Stopped, SwitchWatcher, check_switches, require_fresh, require_running
-from routing.endpoints import Endpoint, Price, price_of, require_residency
+from routing.endpoints import Endpoint, price_of, require_residency
 from routing.messages import Completion, Message
 from routing.providers import ModelError, ModelOutcomeUnknown, complete
 from services.clock import utc_now
@@ -109,12 +110,12 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
     """
     reading = await check_switches(governor.control, call.assistant)
     require_residency(call.endpoint, call.residency)
-    price = price_of(call.endpoint)
+    price = price_of(call.endpoint, utc_now())
     failure = "no attempt was made"
     for attempt in range(1, MAX_ATTEMPTS + 1):
         reservation = await _reserve(governor, call, price, attempt)
         try:
-            governed = await _attempt(governor, call, price, reservation, reading, results)
+            governed = await _attempt(governor, call, reservation, reading, results)
         except ModelError as error:
             log.warning("request %s: attempt %d failed: %s", call.request_id, attempt, error)
             failure = str(error)
@@ -134,8 +135,8 @@ async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: i
     wanted = caps.Reservation(
         id=caps.reservation_id(call.request_id, call.purpose, attempt),
         team=call.team,
-        currency=price.currency,
-        amount_micro=price.cost_micro(most_tokens(call.messages), call.max_output_tokens),
+        price=price,
+        amount_micro=price.most_micro(most_tokens(call.messages), call.max_output_tokens),
         assistant=call.assistant,
         person=call.person,
         endpoint=call.endpoint.id,
@@ -152,7 +153,6 @@ async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: i
 async def _attempt(
     governor: Governor,
     call: ModelCall,
-    price: Price,
     reservation: caps.Reservation,
     reading: Reading,
     results: Results,
@@ -160,18 +160,18 @@ async def _attempt(
     """The answer of this attempt, made now or before; None if it was used up without one. Raises ModelError."""
     match reservation.state:
         case "reserved":
-            return await _place_call(governor, call, price, reservation, reading, results)
+            return await _place_call(governor, call, reservation, reading, results)
         case "released":
             return None
         case "settled":
             kept = await results.kept(reservation.id)
             if kept is None or reservation.actual_micro is None:
                 return None
-            return Governed(Completion.model_validate(kept), reservation.actual_micro, price.currency)
+            return Governed(Completion.model_validate(kept), reservation.actual_micro, reservation.currency)
         case "calling":
             kept = await results.kept(reservation.id)
             if kept is not None:
-                return await _settle(governor, price, reservation, Completion.model_validate(kept))
+                return await _settle(governor, reservation, Completion.model_validate(kept))
             if not reservation.expired(utc_now()):
                 raise CallUnderWay(reservation.deadline)
             await caps.settle_in_full(governor.budgets, reservation)
@@ -181,7 +181,6 @@ async def _attempt(
 async def _place_call(
     governor: Governor,
     call: ModelCall,
-    price: Price,
     reservation: caps.Reservation,
     reading: Reading,
     results: Results,
@@ -214,16 +213,25 @@ async def _place_call(
         await caps.release(governor.budgets, reservation)
         raise
     await results.keep(reservation.id, completion.model_dump())
-    return await _settle(governor, price, reservation, completion)
+    return await _settle(governor, reservation, completion)
 
 
-async def _settle(governor: Governor, price: Price, reservation: caps.Reservation, completion: Completion) -> Governed:
-    """What the provider reports, at the contracted price; what was reserved, where it reports nothing."""
-    used_in, used_out = completion.input_tokens, completion.output_tokens
+async def _settle(governor: Governor, reservation: caps.Reservation, completion: Completion) -> Governed:
+    """What the provider reports, at the price it was reserved at; what was reserved, where it reports nothing."""
+    used_in, cached, used_out = completion.input_tokens, completion.cached_input_tokens, completion.output_tokens
     # There is no prompt of no tokens: a provider that reports that does not report.
     if used_in is None or used_in <= 0 or used_out is None or used_out < 0:
         cost = reservation.amount_micro
     else:
-        cost = price.cost_micro(used_in, used_out)
-    await caps.settle(governor.budgets, reservation, cost, input_tokens=used_in, output_tokens=used_out)
-    return Governed(completion, cost, price.currency)
+        # More from the cache than there is, or less than nothing, is no report of a discount.
+        cached = cached if cached is not None and 0 <= cached <= used_in else 0
+        cost = reservation.price.cost_micro(used_in, used_out, cached)
+    await caps.settle(
+        governor.budgets,
+        reservation,
+        cost,
+        input_tokens=used_in,
+        cached_input_tokens=cached,
+        output_tokens=used_out,
+    )
+    return Governed(completion, cost, reservation.currency)

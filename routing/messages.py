@@ -19,4 +19,7 @@ class Completion(BaseModel):
     model: str
     finish_reason: str
     input_tokens: int | None
+    """All of the prompt."""
+    cached_input_tokens: int | None = None
+    """Of these, the ones that the provider had in its cache."""
     output_tokens: int | None

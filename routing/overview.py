@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from governance.access import EVERYWHERE, Binding, Role, Team
 from governance.policies import list_policies
+from governance.prices import Price
 from governance.roles import read_role
 from governance.teams import list_teams
 from routing.assistants import Audience
@@ -42,7 +43,7 @@ class EndpointSeen(BaseModel):
     region: str
     residency: str
     contract: str
-    price: dict[str, Any] | None = None
+    prices: list[Price] = []
 
 
 class PolicySeen(BaseModel):

@@ -72,13 +72,15 @@ async def complete(
 
 
 def _completion(answer: ChatCompletion) -> Completion:
-    choice = answer.choices[0]
+    choice, usage = answer.choices[0], answer.usage
+    details = usage.prompt_tokens_details if usage else None
     return Completion(
         text=choice.message.content or "",
         model=answer.model,
         finish_reason=choice.finish_reason,
-        input_tokens=answer.usage.prompt_tokens if answer.usage else None,
-        output_tokens=answer.usage.completion_tokens if answer.usage else None,
+        input_tokens=usage.prompt_tokens if usage else None,
+        cached_input_tokens=details.cached_tokens if details else None,
+        output_tokens=usage.completion_tokens if usage else None,
     )
 
 

@@ -27,6 +27,8 @@ class Usage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt_tokens: Annotated[int, Field(ge=0)]
+    cached_tokens: Annotated[int, Field(ge=0)] | None = None
+    """Of the prompt's; OpenAI's API only."""
     completion_tokens: Annotated[int, Field(ge=0)]
 
 

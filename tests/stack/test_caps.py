@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from governance import caps
 from governance.caps import CAP_ID, CapMissing, CapReached, Reservation
+from governance.prices import Price
 from local.tls import Certificates
 from services.clock import utc_now, uuid7
 from services.documents import Items
@@ -21,6 +22,7 @@ from tests.stack.store_kit import account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PRICE = Price(since=datetime(2025, 1, 1, tzinfo=UTC), currency="EUR", input_micro=1, output_micro=1)
 MONTHS = [datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3)]
 
 
@@ -43,7 +45,7 @@ def wanted(team: str, amount: int, request: str = "request", attempt: int = 1) -
     return Reservation(
         id=caps.reservation_id(request, "answer", attempt),
         team=team,
-        currency="EUR",
+        price=PRICE,
         amount_micro=amount,
         assistant="helper",
         person="alice",
@@ -277,10 +279,10 @@ async def test_when_a_call_is_settled_then_the_ledger_says_at_what(ledgers: tupl
     budgets = ledgers[0]
     reservation = await caps.reserve(budgets, wanted(await new_team(budgets, 100), 60))
     assert await caps.begin(budgets, reservation, reservation.deadline)
-    await caps.settle(budgets, reservation, 25, input_tokens=100, output_tokens=40)
+    await caps.settle(budgets, reservation, 25, input_tokens=100, cached_input_tokens=60, output_tokens=40)
     settled = await found(budgets, reservation)
     assert (settled.state, settled.actual_micro) == ("settled", 25)
-    assert (settled.input_tokens, settled.output_tokens) == (100, 40)
+    assert (settled.input_tokens, settled.cached_input_tokens, settled.output_tokens) == (100, 60, 40)
     assert settled.settled_at is not None
 
 

@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,13 +13,14 @@ import pytest_asyncio
 
 from governance import caps, requests
 from governance.caps import CAP_ID, CapMissing, CapReached, Reservation
+from governance.prices import Price
 from governance.requests import KeptResults, Person, Request
 from governance.switches import PLATFORM, SWITCH_ID, Stopped, SwitchWatcher, assistant_scope
 from local.control import ControlClient
 from local.models.server import Models
 from local.standin import Control, Fault, serving
 from local.tls import Certificates
-from routing.endpoints import Endpoint, Price, PriceUnknown, ResidencyRefused
+from routing.endpoints import Endpoint, PriceUnknown, ResidencyRefused
 from routing.governed_call import CallUnderWay, Governed, Governor, ModelCall, ModelFailed, governed_call
 from services.clock import utc_now, uuid7
 from services.documents import Store, StoreUnavailable
@@ -29,7 +30,8 @@ from tests.stack.store_kit import Account, account
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT = 1_000_000
-PRICE = Price(currency="EUR", input_micro=1_000_000, output_micro=2_000_000)
+BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
+PRICE = Price(since=BEGAN, currency="EUR", input_micro=1_000_000, output_micro=2_000_000)
 """A micro-unit for a token in, two for a token out."""
 QUESTION = "What makes a good offer?"
 AT_MOST = len(QUESTION) + 16 + 2 * 100
@@ -140,7 +142,7 @@ async def world(cosmos: tuple[Account, Store]) -> AsyncIterator[World]:
 def endpoint(url: str, **other: Any) -> Endpoint:
     known = {"region": "here", "residency": "own", "contract": "none", "provider": "openai-compatible"}
     return Endpoint.model_validate(
-        {"id": "own", "base_url": url, "model": "scripted", "price": PRICE, **known, **other}
+        {"id": "own", "base_url": url, "model": "scripted", "prices": [PRICE], **known, **other}
     )
 
 
@@ -185,9 +187,48 @@ async def test_when_usage_is_not_reported_then_what_was_reserved_is_charged(worl
 
 @pytest.mark.claim("C3")
 async def test_when_the_price_is_not_known_then_nothing_is_reserved_or_called(world: World) -> None:
-    with pytest.raises(PriceUnknown):
-        await world.ask(endpoint=endpoint(world.model.url, price=None))
+    tomorrow = PRICE.model_copy(update={"since": utc_now() + timedelta(days=1)})
+    for prices in ([], [tomorrow]):
+        with pytest.raises(PriceUnknown):
+            await world.ask(endpoint=endpoint(world.model.url, prices=prices))
     assert (await world.reservations(), world.model.calls) == ([], 0)
+
+
+@pytest.mark.claim("C3")
+async def test_when_the_price_changes_then_a_call_costs_what_was_contracted_when_it_was_reserved(world: World) -> None:
+    dearer = PRICE.model_copy(update={"input_micro": 5_000_000, "since": utc_now()})
+    reservation = await abandoned(world, timedelta(seconds=30))
+    completion = {"text": "Kept.", "model": "m", "finish_reason": "stop", "input_tokens": 4, "output_tokens": 3}
+    await world.results.keep(reservation.id, completion)
+    changed = endpoint(world.model.url, prices=[PRICE, dearer])
+    assert (await world.ask(endpoint=changed)).cost_micro == 10, "settled by another worker after the change"
+    assert (await world.ask(endpoint=changed)).cost_micro == 10, "handed on again"
+    assert (await world.ask(endpoint=changed, purpose="another")).cost_micro == 5 * 10 + 2 * 5
+    first, second = await world.reservations()
+    assert {first.price.input_micro, second.price.input_micro} == {1_000_000, 5_000_000}
+
+
+@pytest.mark.claim("C3")
+async def test_when_the_provider_had_input_in_its_cache_then_that_costs_what_was_contracted_for_it(
+    world: World,
+) -> None:
+    cheaper, dearer = (PRICE.model_copy(update={"cached_input_micro": micro}) for micro in (250_000, 3_000_000))
+    usage = {**USED, "cached_tokens": 8}
+    async with model(usage=usage) as caching:
+        for purpose, price, cost in (("none", PRICE, 20), ("cheap", cheaper, 14), ("dear", dearer, 36)):
+            called = await world.ask(purpose=purpose, endpoint=endpoint(caching.url, prices=[price]))
+            assert (called.cost_micro, called.completion.cached_input_tokens) == (cost, 8)
+    reserved = [(each.cached_input_tokens, each.amount_micro) for each in await world.reservations()]
+    most = 3 * (AT_MOST - 200) + 200
+    assert sorted(reserved) == [(8, AT_MOST), (8, AT_MOST), (8, most)], "also if everything comes from the cache"
+
+
+@pytest.mark.claim("C3")
+async def test_when_more_is_said_to_be_cached_than_there_was_then_there_is_no_discount(world: World) -> None:
+    cheaper = PRICE.model_copy(update={"cached_input_micro": 0})
+    async with model(usage={**USED, "cached_tokens": 11}) as boasting:
+        called = await world.ask(endpoint=endpoint(boasting.url, prices=[cheaper]))
+    assert called.cost_micro == COST
 
 
 @pytest.mark.claim("M6")
@@ -332,7 +373,7 @@ async def abandoned(world: World, deadline: timedelta) -> Reservation:
     reservation = Reservation(
         id=caps.reservation_id(world.call.request_id, "answer", 1),
         team=world.call.team,
-        currency="EUR",
+        price=PRICE,
         amount_micro=AT_MOST,
         assistant=world.call.assistant,
         person="alice",
