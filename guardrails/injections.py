@@ -115,7 +115,7 @@ FORMS = (
         rf"{_FORGET_DE} alles (?:davor|zuvor|vorher|gesagte|was)\b",
         rf"{_FORGET_DE} (?:alle |die |deine |ihre )(?:{_EARLIER_DE} )?"
         r"(?:angaben|aufträge|aufgaben|informationen|anweisungen|instruktionen|regeln|vorgaben)\b",
-        rf"{_FORGET_FR} tout ce qu(?:i|e)(?: \w++)?+ (?:précède|dit|écrit|avant)\b",
+        rf"{_FORGET_FR} tout ce qu(?:i|e|')(?: ?[\w'\u2019]++){{0,3}}? (?:précède|dit|écrit|avant)\b",
         rf"{_FORGET_FR} (?:les|vos) (?:instructions|consignes|directives|règles)\b",
         rf"{_FORGET_ES} todo (?:lo (?:anterior|dicho|de arriba)|lo que|que)\b",
         rf"{_FORGET_ES} (?:las|sus) (?:instrucciones|órdenes|reglas|indicaciones) (?:anteriores|previas|de arriba)\b",
@@ -130,7 +130,7 @@ FORMS = (
         rf"called))? {_PERSONAS}\b",
         r"do anything now\b",
         r"(?:du bist|sie sind|tu es|vous êtes|eres|usted es|sei|você é)(?: (?:jetzt|nun|ab jetzt|ab sofort|"
-        r"maintenant|désormais|ahora|ora|agora))?+(?: (?:eine?|une?|una?|uma?))?+ (?:DAN\b|(?:uneingeschränkte|"
+        r"maintenant|désormais|ahora|ora|agora))?+(?: (?:eine?|un[ea]?|uma?))?+ (?:DAN\b|(?:uneingeschränkte|"
         r"unzensierte|ungefilterte|unmoralische) KI\b|IA (?:sans|sin|senza|sem) (?:limites?|límites|limiti|"
         r"restrictions?|restricciones|filtros?|filtres?|censure|censura)\b|KI ohne (?:Grenzen|Regeln|Filter|"
         r"Einschränkungen)\b)",
@@ -183,7 +183,7 @@ FORMS = (
     ),
     _form(
         "ask-prompt",
-        "prompt|instruc|message|above|before|preceding|prior to|up to here|chat|conversation|text",
+        "prompt|instruc|message|above|before|preceding|prior to|up to here|chat|conversation|text|gespräch",
         rf"(?:what|which)(?:'s| is| are| was| were) your {_SECRETS}",
         rf"{_TELL}(?: me)?+(?: all| the| full| whole| entire){{0,3}}+ {_SECRETS}",
         r"(?:repeat|print|copy|output|show|translate|encode|summari[sz]e)(?: me)?+ (?:everything|all|the (?:text|"
@@ -197,8 +197,8 @@ FORMS = (
     _form(
         "role-marker",
         "<¦|<<sys>>",
-        r"(?<![`'\"\w])<\|(?:im_start|start_header_id|system|assistant)\|>(?:system|assistant|"
-        r"developer)?[\s:>]*+(?:<\|end_header_id\|>)?+\s*+\w++(?:[,\x20]++[\w']++){2}",
+        r"(?<![`'\"\w])<\|(?:(?:im_start|start_header_id)\|>\s*+(?:system|assistant|developer)|(?:system|"
+        r"assistant)\|>)[\s:>]*+(?:<\|end_header_id\|>)?+\s*+\w++(?:[,\x20]++[\w']++){2}",
         r"<<SYS>>[^<]{10}",
         sure=True,
     ),
