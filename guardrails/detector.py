@@ -5,12 +5,12 @@ from the analysis thread only.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from guardrails import ner_model
 from guardrails.detection import Detection
 from guardrails.kinds import contact, dates, money, national
-from guardrails.kinds.phones import find_phones
+from guardrails.kinds.phones import REGIONS, find_phones
 from guardrails.ner import LABELS, Model
 
 RECOGNISERS = (*contact.RECOGNISERS, *money.RECOGNISERS, *national.RECOGNISERS, *dates.RECOGNISERS)
@@ -33,6 +33,11 @@ def detect(text: str, categories: frozenset[str], threshold: float) -> list[Dete
     """
     text.encode()  # what is no Unicode could not be stored or sent on, either
     return [found for found in _all(text, categories) if found.confidence >= threshold]
+
+
+def detect_phones(text: str, regions: Sequence[str]) -> list[Detection]:
+    """The telephone numbers of these regions, without those in which :func:`detect` looks for them."""
+    return list(find_phones(text, further)) if (further := tuple(sorted({*regions} - {*REGIONS}))) else []
 
 
 def _all(text: str, categories: frozenset[str]) -> Iterator[Detection]:

@@ -23,6 +23,8 @@ _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEXADECIMAL = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}){10,}(?![0-9A-Fa-f])")
 _SPACED = re.compile(r"(?<!\S)\S(?:[ \t]\S){4,}(?!\S)")
 _SEPARATED_DIGITS = re.compile(r"(?<!\d)\d(?:[ \t._*/|,-]{1,2}\d){8,}(?!\d)")
+_UNDERSCORED = re.compile(r"(?<=\d{2})_(?=\w)|(?<=\d[A-Z])_(?=\w)|(?<=[^\W_])_(?=[A-Z]{0,2}\d{4})")
+"""Around a number, as in file names."""
 _SPELT_ADDRESS = re.compile(
     r"\w(?P<at>\s{0,3}[\[({<]?\s?\bat\b\s?[\])}>]?\s{0,3})"
     r"[\w-]{1,63}(?P<rest>(?:\s{0,3}[\[({<]?\s?\bdot\b\s?[\])}>]?\s{0,3}[\w-]{2,63}){1,4})",
@@ -158,6 +160,11 @@ def _separated_digits(text: str) -> Iterator[Change]:
             yield match.start() + gap.start(), match.start() + gap.end(), ""
 
 
+def _underscored(text: str) -> Iterator[Change]:
+    for match in _UNDERSCORED.finditer(text):
+        yield *match.span(), " "
+
+
 def _spelt_addresses(text: str) -> Iterator[Change]:
     """`joe at example dot com`."""
     for address in _SPELT_ADDRESS.finditer(text):
@@ -174,5 +181,6 @@ _DISGUISES: tuple[Callable[[str], Iterator[Change]], ...] = (
     _hexadecimal,
     _spaced_out,
     _separated_digits,
+    _underscored,
     _spelt_addresses,
 )

@@ -1,6 +1,6 @@
 """Personal data: found by a detector, then acted on as the policy says."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from guardrails.analysis_thread import analyse
 from guardrails.detection import Detection, Detector
@@ -21,6 +21,13 @@ def local_detector(text: str, categories: frozenset[str], threshold: float) -> l
     from guardrails.detector import detect
 
     return detect(text, categories, threshold)
+
+
+def local_phones(text: str, regions: Sequence[str]) -> list[Detection]:
+    """Telephone numbers of the customer's own regions."""
+    from guardrails.detector import detect_phones
+
+    return detect_phones(text, regions)
 
 
 async def redacted(
@@ -76,6 +83,8 @@ def _detect(text: str, policy: Policy, detector: Detector) -> list[Detection]:
     found = detect_own(text, policy.own_categories)
     if categories := policy.pii.keys() - own:
         found += detector(text, frozenset(categories), min(map(policy.threshold, categories)))
+    if policy.phone_regions and "PHONE_NUMBER" in categories:
+        found += local_phones(text, policy.phone_regions)
     return [each for each in found if each.confidence >= policy.threshold(each.category)]
 
 

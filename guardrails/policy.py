@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from guardrails.formats import OutputRule
 from guardrails.orders import OrdersRule, strictest_orders
@@ -57,6 +57,9 @@ class Rules(BaseModel):
     pii: dict[str, Action] = Field(default_factory=lambda: dict(DEFAULT_PII))
     pii_threshold: float = Field(default=0.4, ge=0, le=1)
     pii_thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    phone_regions: Annotated[list[str], Field(max_length=30)] = []
+    """Where telephone numbers without a country code are looked for beside Europe, North America and the other regions
+    that guardrails.kinds.phones lists; as ISO 3166-1 names them: "JP"."""
     own_categories: Annotated[list[OwnCategory], Field(max_length=100)] = []
     acceptable_use: Annotated[list[Topic], Field(max_length=200)] = DEFAULT_ACCEPTABLE_USE
     restore: bool = False
@@ -76,6 +79,15 @@ class Rules(BaseModel):
         if forgotten := sorted(own - self.pii.keys()):
             raise ValueError(f"no action for {', '.join(forgotten)}")
         return self
+
+    @field_validator("phone_regions")
+    @classmethod
+    def _known_regions(cls, regions: list[str]) -> list[str]:
+        from guardrails.kinds.phones import supported  # the numbers' forms load late
+
+        if unknown := sorted(region for region in regions if not supported(region)):
+            raise ValueError(f"no telephone numbers are known of {', '.join(unknown)}")
+        return regions
 
     @model_validator(mode="after")
     def _unique_rules(self) -> Self:
@@ -126,6 +138,7 @@ def strictest(policies: Sequence[Policy]) -> Policy:
             category: min(policy.threshold(category) for policy in policies if category in policy.pii)
             for category in pii
         },
+        phone_regions=sorted({region for policy in policies for region in policy.phone_regions}),
         own_categories=[category for policy in policies for category in policy.own_categories],
         acceptable_use=[
             rule if uses[rule.id] == 1 else rule.model_copy(update={"id": f"{policy.id}/{rule.id}"})

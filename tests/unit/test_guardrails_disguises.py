@@ -12,6 +12,7 @@ from guardrails.disguises import undisguised
 from guardrails.policy import Policy
 from guardrails.reading import as_typed
 from guardrails.readings import readings
+from guardrails.topics import Side
 from guardrails.verdict import Action
 
 ADDRESS = "joe@example.com"
@@ -79,6 +80,36 @@ async def test_when_a_card_number_is_disguised_then_it_is_redacted(hidden: str) 
     checked = await check(f"My card: {hidden}, thanks.", POLICY)
     assert checked.verdict.action is Action.REDACT
     assert not any(character.isdigit() for character in checked.text.replace("_1>", ">")), checked.text
+
+
+@pytest.mark.claim("G2")
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("offer_joe@example.com.pdf", "<EMAIL_ADDRESS_1>"),
+        (f"card_{CARD}.pdf", "card_<CREDIT_CARD_1>.pdf"),
+        (f"{CARD}_front.png", "<CREDIT_CARD_1>_front.png"),
+        ("4111_1111_1111_1111.png", "<CREDIT_CARD_1>.png"),
+        ("4111%201111%201111%201111.txt", "<CREDIT_CARD_1>.txt"),
+    ],
+)
+async def test_when_a_value_is_in_a_file_name_then_it_is_redacted(name: str, left: str) -> None:
+    assert (await check(name, POLICY, side=Side.DOCUMENT)).text == left
+
+
+@pytest.mark.claim("G2")
+@pytest.mark.parametrize("hidden", [ADDRESS, "jo\u200be@exam\u200dple.com", encoded(f"write to {ADDRESS} now")])
+async def test_when_a_value_is_in_grounding_text_then_it_is_redacted(hidden: str) -> None:
+    page = f"## Contacts\n\n| Who | Where |\n|---|---|\n| Help desk | {hidden} |\n\nOpen from nine to five."
+    assert (await check(page, POLICY, side=Side.DOCUMENT)).text == page.replace(hidden, "<EMAIL_ADDRESS_1>")
+
+
+async def test_when_a_value_is_split_over_turns_then_it_is_known_not_to_be_found() -> None:
+    """Each turn is checked as it comes: half a number is a number like any other."""
+    for turn in ("My card begins with 4111 1111", "and goes on with 1111 1111."):
+        assert (await check(turn, POLICY)).verdict.action is Action.ALLOW
+    whole = await check("My card begins with 4111 1111\nand goes on with 1111 1111.", POLICY)
+    assert whole.verdict.action is Action.ALLOW
 
 
 @pytest.mark.claim("G1")

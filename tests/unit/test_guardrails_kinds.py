@@ -1,12 +1,14 @@
 """What each recogniser takes for personal data of its kind, and what it leaves alone."""
 
 import pytest
+from pydantic import ValidationError
 
+from guardrails.check import check
 from guardrails.detector import CATEGORIES, RECOGNISERS, detect
 from guardrails.kinds.money import IBAN_LENGTHS, crypto_address, payment_card
 from guardrails.kinds.national import VAT, dea_number, nhs_number, vat_number
 from guardrails.kinds.phones import REGIONS, find_phones
-from guardrails.policy import PII_CATEGORIES
+from guardrails.policy import PII_CATEGORIES, Policy, strictest
 from guardrails.reading import WINDOW
 
 THRESHOLD = 0.4
@@ -150,6 +152,21 @@ def test_when_a_number_has_check_digits_then_one_wrong_digit_is_noticed() -> Non
 def test_when_phone_regions_are_named_then_each_is_known() -> None:
     assert len(set(REGIONS)) == len(REGIONS)
     assert list(find_phones("no numbers here, 12 or 13"))[:1] == []
+
+
+@pytest.mark.claim("G2")
+async def test_when_a_policy_names_regions_then_their_numbers_are_found_too() -> None:
+    text = "Our people in town: 6123 4567."
+    asked = Policy(id="p", version=1, phone_regions=["SG"])
+    assert (await check(text, Policy(id="p", version=1))).text == text
+    assert (await check(text, asked)).text == "Our people in town: <PHONE_NUMBER_1>."
+    assert (await check("Our order 6123 4567 is late.", asked)).text == "Our order 6123 4567 is late."
+    assert strictest([Policy(id="q", version=1), asked]).phone_regions == ["SG"]
+
+
+def test_when_a_policy_names_a_region_that_is_none_then_it_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no telephone numbers are known of XX"):
+        Policy(id="p", version=1, phone_regions=["SG", "XX"])
 
 
 @pytest.mark.parametrize(
