@@ -26,7 +26,8 @@ class OwnCategory(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    category: str = Field(pattern="^[A-Z][A-Z0-9_]{1,49}$")
+    category: str = Field(pattern="^[A-Z][A-Z0-9]*(_[A-Z0-9]*[A-Z][A-Z0-9]*)*$", min_length=2, max_length=50)
+    """No part is a number alone: `<STAFF_1>` is the first STAFF."""
     patterns: Annotated[list[Pattern], Field(max_length=20)] = []
     deny_list: Annotated[list[Phrase], Field(max_length=1000)] = []
     context: Annotated[list[Phrase], Field(max_length=50)] = []

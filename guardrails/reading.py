@@ -3,6 +3,7 @@
 Full-width or mathematical letters, ligatures and invisible characters must not hide a word or an address.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ OVERLAP = 320
 LONGEST_CLUSTER = 32
 """A character and the marks on it. Normalising is quadratic in the marks; no language has more than a few (Unicode
 Standard Annex 15, "Stream-Safe Text Format", allows 30)."""
+_BEYOND_ASCII = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
+"""What normalising may change, with the character before it, which may combine with it."""
 LARGEST_GROWTH = 6
 """How many times as long a normalised text may be. U+FDFA alone stands for 18 characters."""
 
@@ -46,23 +49,37 @@ def normalised(text: str) -> Reading:
     starts: list[int] = []
     ends: list[int] = []
     for start, end in _clusters(shown):
-        piece = _compatible(shown[start:end])
+        piece = shown[start:end]
+        if piece.isascii():  # nothing of it changes
+            starts.extend(visible[start:end])
+            ends.extend(place + 1 for place in visible[start:end])
+        else:
+            piece = _compatible(piece)
+            starts.extend([visible[start]] * len(piece))
+            ends.extend([visible[end - 1] + 1] * len(piece))
         pieces.append(piece)
-        starts.extend([visible[start]] * len(piece))
-        ends.extend([visible[end - 1] + 1] * len(piece))
     return Reading("".join(pieces), starts, ends)
 
 
 def _clusters(text: str) -> Iterator[tuple[int, int]]:
-    """Spans that normalise each on its own: a character with all that follows and combines with it."""
-    start = 0
-    for index in range(1, len(text)):
+    """Spans that normalise each on its own: runs of ASCII, and each other character with all that combines with it."""
+    done = 0
+    for match in _BEYOND_ASCII.finditer(text):
+        if done < match.start():
+            yield done, match.start()
+        yield from _combined(text, *match.span())
+        done = match.end()
+    if done < len(text):
+        yield done, len(text)
+
+
+def _combined(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    for index in range(start + 1, stop):
         character = text[index]
         if character.isascii() or index - start == LONGEST_CLUSTER or not _combines(text[start:index], character):
             yield start, index
             start = index
-    if text:
-        yield start, len(text)
+    yield start, stop
 
 
 def _combines(cluster: str, character: str) -> bool:

@@ -55,6 +55,7 @@ def test_when_a_category_has_a_checksum_then_what_fails_it_is_not_found() -> Non
         ({"patterns": [r"\d"], "checksum": "sum"}, "no such checksum"),
         ({}, "neither patterns nor a deny list"),
         ({"category": "no spaces"}, "pattern"),
+        ({"category": "STAFF_1"}, "pattern"),
     ],
 )
 def test_when_a_category_could_not_be_looked_for_then_it_is_refused(category: dict[str, Any], why: str) -> None:
