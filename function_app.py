@@ -14,7 +14,7 @@ for blueprint in (
     answer_request.bp,  # orchestrator: answer_request
     stages.bp,  # activities: check_prompt, ground, infer, check_answer, record, release
     audit_writer.bp,  # queue: write_audit
-    timers.bp,  # timers: rollup_costs, reset_caps, sweep, reconcile_audit
+    timers.bp,  # timers: rollup_costs, reconcile_costs, reset_caps, sweep, reconcile_audit
     assistants.bp,  # HTTP: list_assistants, get_assistant, get_me
     publishing.bp,  # HTTP: an assistant's draft, its versions, publish, restore, retire
     teams.bp,  # HTTP: teams and role bindings

@@ -8,9 +8,11 @@ import azure.functions as func
 
 from governance import caps, costs
 from governance.access import EVERYWHERE
+from governance.cost_differences import differences
 from governance.sweep import ABANDONED, STUCK, announce_pending, forget_values, give_up, reconcile, release_written
 from governance.teams import list_teams
 from services.clock import utc_now
+from services.documents import StoreError
 from services.platform import platform
 
 log = logging.getLogger(__name__)
@@ -19,8 +21,8 @@ bp = df.Blueprint()
 
 RECONCILED = timedelta(hours=24)
 """How far back ``reconcile_audit`` compares."""
-ROLLED_UP_DAYS = 3
-"""Which days ``rollup_costs`` sums anew, should it have missed one."""
+COMPARED_DAYS = 3
+"""Which days before today ``reconcile_costs`` compares, should it have missed one."""
 
 
 class RoundIncomplete(Exception):
@@ -29,13 +31,29 @@ class RoundIncomplete(Exception):
 
 @bp.timer_trigger(arg_name="timer", schedule="0 5 * * * *")
 async def rollup_costs(timer: func.TimerRequest) -> None:
-    """Hourly: the sums of today and the days before, of every team."""
+    """Hourly: the sums of every team's costs, up to now."""
     store = (await platform()).store
-    today = utc_now().date()
-    async for team, _ in list_teams(store.config, EVERYWHERE):
-        for day in (today - timedelta(days=back) for back in range(ROLLED_UP_DAYS)):
-            rows = await costs.roll_up(store.budgets, store.usage, team.id, day)
-            log.info("costs of %s on %s: %d rows", team.id, day, rows)
+    failed = []
+    for team in sorted(await costs.paying_teams(store.budgets, EVERYWHERE)):
+        try:
+            days = await costs.roll_up(store.budgets, store.usage, team, utc_now())
+            log.info("costs of %s: %d days summed", team, days)
+        except StoreError as error:  # the next team may have better luck
+            log.warning("costs of %s: %s: %s", team, type(error).__name__, error)
+            failed.append(team)
+    if failed:
+        raise RoundIncomplete(", ".join(failed))
+
+
+@bp.timer_trigger(arg_name="timer", schedule="0 20 4 * * *")
+async def reconcile_costs(timer: func.TimerRequest) -> None:
+    """Daily: what the ledger, the sums and the trail say of the days before must be the same."""
+    services = await platform()
+    store, today = services.store, utc_now().date()
+    for team in sorted(await costs.paying_teams(store.budgets, EVERYWHERE)):
+        for day in (today - timedelta(days=back) for back in range(1, COMPARED_DAYS + 1)):
+            for difference in await differences(store, services.audit_log, team, day):
+                log.warning("costs of %s on %s differ: %s", team, day, difference)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="0 0 * * * *")

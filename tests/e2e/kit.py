@@ -19,13 +19,15 @@ from azure.monitor.ingestion.aio import LogsIngestionClient
 from azure.monitor.query.aio import LogsQueryClient
 from durabletask.client import AsyncTaskHubGrpcClient, OrchestrationStatus
 
-from governance import requests
+from governance import costs, requests
 from governance.caps import CAP_ID, Reservation
+from governance.cost_differences import Difference, differences
 from governance.requests import Request
 from local.process import Process
 from local.resources import AUDIT_STREAM, DATABASE
 from local.stack import Stack
 from services.bus import Bus, bus_client
+from services.clock import utc_now
 from services.documents import Store
 from services.logs import AuditLog
 from services.platform import LOGS_QUERY_AUDIENCE
@@ -100,6 +102,13 @@ class Kit:
         for reservation in sorted(found, key=lambda each: each.id):
             ledger.setdefault(reservation.id.partition(":")[0], []).append(reservation)
         return ledger
+
+    async def differences(self, team: str = "sales") -> list[Difference]:
+        """What ledger, sums and trail don't agree on of a team's costs, yesterday and today, after a round."""
+        await costs.roll_up(self.store.budgets, self.store.usage, team, utc_now())
+        days = (utc_now().date() - timedelta(days=back) for back in (1, 0))
+        found = [await differences(self.store, self.audit_log, team, day) for day in days]
+        return [each for of_day in found for each in of_day]
 
     async def attempts(self, request_id: str) -> list[Reservation]:
         """What a request reserved for its model calls."""
@@ -227,6 +236,7 @@ async def ended_once(kit: Kit, before: Collection[str] = ()) -> dict[str, Reques
     for event in events:
         paid = sum(each.actual_micro or 0 for each in ledger.get(event["EventId"], []))
         assert event["CostMicro"] == paid, "the trail tells another cost than the ledger"
+    assert await kit.differences() == []
     return {id_: request for id_, request in accepted.items() if id_ not in before}
 
 

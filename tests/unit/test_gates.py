@@ -23,7 +23,7 @@ PRODUCT = ("api", "pipeline", "guardrails", "routing", "governance", "services")
 OURS = {
     *("ingest", "get_request", "start", "answer_request"),
     *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
-    *("write_audit", "rollup_costs", "reset_caps", "sweep", "reconcile_audit"),
+    *("write_audit", "rollup_costs", "reconcile_costs", "reset_caps", "sweep", "reconcile_audit"),
     *("list_assistants", "get_assistant", "get_me", "put_switch", "get_openapi"),
     *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
     *("publish_assistant", "restore_assistant", "retire_assistant"),
