@@ -1,7 +1,7 @@
-"""Request bodies: JSON by content type, of a declared shape, within a size."""
+"""Request bodies: JSON by content type, of a declared shape, within a size. And queries, of a declared shape."""
 
 import azure.functions as func
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from governance.problems import Problem, ProblemError
 
@@ -14,7 +14,7 @@ ENVELOPE_BYTES = 4096
 
 
 class Malformed(ProblemError):
-    """The body is not what this route takes; the detail says what is wrong with it, without quoting it."""
+    """The body or the query is not what this route takes; the detail says what is wrong with it, without quoting it."""
 
     type = "malformed"
 
@@ -54,6 +54,14 @@ def read_body[Body](req: func.HttpRequest, shape: type[Body], most_characters: i
         raise TooLarge(most_characters)
     try:
         return TypeAdapter(shape).validate_json(body)
+    except ValidationError as error:
+        raise Malformed(_what_is_wrong(error)) from None
+
+
+def read_query[Query: BaseModel](req: func.HttpRequest, shape: type[Query]) -> Query:
+    """What follows the question mark. Raises :class:`Malformed`."""
+    try:
+        return shape.model_validate(dict(req.params))
     except ValidationError as error:
         raise Malformed(_what_is_wrong(error)) from None
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 
 from api.operation import OPERATIONS, Call, Operation, Reply, operation
+from api.problems import media_type
 from governance.problems import PROBLEM_TYPES
 from services.version import VERSION
 
@@ -90,12 +91,12 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": declared.name,
         "summary": declared.summary,
-        "parameters": [*path, *headers],
+        "parameters": [*path, *_query(declared), *headers],
         "responses": {
             **{
                 str(status): {
                     "description": _first_line(model),
-                    "content": {"application/json": {"schema": named[model]}},
+                    "content": {media_type(model): {"schema": named[model]}},
                 }
                 for status, model in declared.answers.items()
             },
@@ -112,6 +113,17 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
     if declared.support:
         described["x-support"] = True
     return described
+
+
+def _query(declared: Operation) -> list[dict[str, Any]]:
+    if declared.query is None:
+        return []
+    schema = declared.query.model_json_schema()
+    required = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": of}
+        for name, of in schema["properties"].items()
+    ]
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -13,9 +13,9 @@ import azure.durable_functions as df
 import azure.functions as func
 from pydantic import BaseModel
 
-from api.body import TEXT_CHARACTERS, read_body
+from api.body import TEXT_CHARACTERS, read_body, read_query
 from api.caller import caller_of
-from api.problems import NotAvailable, json_response, problem_response
+from api.problems import NotAvailable, problem_response, response
 from governance.access import Access, Role, RoleMissing, access_of
 from governance.changes import Journal, as_seen
 from governance.identity import Caller, TokenRefused
@@ -48,6 +48,8 @@ class Operation:
     answers: Mapping[int, type[BaseModel]]
     """By status, what is answered when nothing is wrong."""
     body: type[BaseModel] | None
+    query: type[BaseModel] | None
+    """What may follow the question mark."""
     roles: tuple[Role, ...]
     """Whose holders may call it, for some team at least; none for everybody who is signed in."""
     support: bool
@@ -74,6 +76,7 @@ class Call[Body: BaseModel | None]:
     req: func.HttpRequest
     services: Platform
     access: Access
+    declared: Operation
     shape: type[Body] | None
 
     @property
@@ -93,6 +96,11 @@ class Call[Body: BaseModel | None]:
         """Raises what :func:`api.body.read_body` raises."""
         assert self.shape is not None, "the operation declares no body"
         return read_body(self.req, self.shape, most_characters)
+
+    def query[Query: BaseModel](self, shape: type[Query]) -> Query:
+        """Raises :class:`api.body.Malformed`."""
+        assert shape is self.declared.query, "it reads the query that it declares"
+        return read_query(self.req, shape)
 
     def etag(self) -> str | None:
         """What the client says it is changing: an ETag, or None for something new (RFC 9110, section 13.1).
@@ -122,6 +130,7 @@ def operation[Body: BaseModel | None](
     *,
     answers: Mapping[int, type[BaseModel]],
     body: type[Body] | None = None,
+    query: type[BaseModel] | None = None,
     roles: tuple[Role, ...] = (),
     outside: type[ProblemError] = RoleMissing,
     support: bool = False,
@@ -140,6 +149,7 @@ def operation[Body: BaseModel | None](
             summary=(handler.__doc__ or "").partition("\n")[0],
             answers=answers,
             body=body,  # type: ignore[arg-type]  # NoneType is no model
+            query=query,
             roles=roles,
             support=support,
             tagged=tagged,
@@ -150,9 +160,9 @@ def operation[Body: BaseModel | None](
             try:
                 services = await platform()
                 access = await _admitted(declared, req, services, outside)
-                reply = await handler(Call(req, services, access, body))
+                reply = await handler(Call(req, services, access, declared, body))
                 assert type(reply.body) is answers[reply.status], "it answers what it declares"
-                return json_response(reply.body, reply.status, reply.headers)
+                return response(reply.body, reply.status, reply.headers)
             except TokenRefused as error:
                 log.info("%s: token refused: %s", declared.name, error)
                 return problem_response(error)

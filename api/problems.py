@@ -1,9 +1,9 @@
-"""Errors become problem+json (RFC 9457) here, and nowhere else."""
+"""What is answered becomes JSON or a table here, and errors become problem+json (RFC 9457); nowhere else."""
 
 import json
 
 import azure.functions as func
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from governance.problems import Problem, ProblemError
 
@@ -27,8 +27,19 @@ class NoAnswer(ProblemError):
         return self._problem
 
 
-def json_response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
-    return func.HttpResponse(body.model_dump_json(), status_code=status, headers=headers, mimetype="application/json")
+class Csv(RootModel[str]):
+    """A table as comma-separated values (RFC 4180), with a line of names."""
+
+
+def response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    """JSON, but for a table."""
+    text = body.root if isinstance(body, Csv) else body.model_dump_json()
+    return func.HttpResponse(text, status_code=status, headers=headers, mimetype=media_type(type(body)))
+
+
+def media_type(shape: type[BaseModel]) -> str:
+    """As what it is answered."""
+    return "text/csv" if issubclass(shape, Csv) else "application/json"
 
 
 def problem_response(error: ProblemError) -> func.HttpResponse:

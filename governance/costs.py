@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from governance.access import Scope
 from governance.caps import CAP_ID, LEDGER_SECONDS, Reservation
@@ -45,15 +45,19 @@ class Dimension(StrEnum):
     """As the endpoint's configuration names it."""
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Row(BaseModel):
     """What calls cost that have something in common: what is None, they may differ in. Never in their currency."""
 
-    team: str | None = None
-    day: date | None = None
-    assistant: str | None = None
-    person: str | None = None
-    endpoint: str | None = None
-    model: str | None = None
+    team: str | None = Field(default=None, exclude_if=_is_none)
+    day: date | None = Field(default=None, exclude_if=_is_none)
+    assistant: str | None = Field(default=None, exclude_if=_is_none)
+    person: str | None = Field(default=None, exclude_if=_is_none)
+    endpoint: str | None = Field(default=None, exclude_if=_is_none)
+    model: str | None = Field(default=None, exclude_if=_is_none)
     currency: str
     calls: int = 0
     """Those that were charged, whether they brought an answer or not."""
@@ -206,7 +210,7 @@ async def _write(
         if before is None
         else ("replace", (SUMMED_ID, summed), {"if_match_etag": before["_etag"]})
     )
-    days = [("upsert", (document.model_dump(mode="json", exclude_none=True),)) for document in documents]
+    days = [("upsert", (document.model_dump(mode="json"),)) for document in documents]
     try:
         etag = (await usage.batch(team, [reached, *days]))[0]
     except BatchRefused as refused:

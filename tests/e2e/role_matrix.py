@@ -70,6 +70,8 @@ GOVERNOR_AUDITOR = frozenset({Role.GOVERNOR, Role.AUDITOR})
 NAMERS = frozenset({Role.GOVERNOR, Role.AUDITOR, Role.PUBLISHER})
 GOVERNOR_IT_OPS = frozenset({Role.GOVERNOR, Role.IT_OPS})
 
+READERS = frozenset({Role.GOVERNOR, Role.IT_OPS, Role.AUDITOR})
+
 STALE = '"stale"'
 REASON = {"reason": "a try"}
 QUESTION = {"prompt": "What makes a good offer?"}
@@ -153,6 +155,10 @@ ROWS = (
         GOVERNOR_IT_OPS, (MALFORMED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {}),
     Row("put_switch", "PUT /api/switches/assistant:{ledger}",
         GOVERNOR_IT_OPS, (MALFORMED, MALFORMED, NOT_FOUND), ROLE_MISSING, {}),
+
+    # Costs: of the teams that the role reaches.
+    Row("get_costs", "GET /api/costs", READERS, (OK, OK, OK), ROLE_MISSING),
+    Row("get_costs_table", "GET /api/costs.csv", READERS, (OK, OK, OK), ROLE_MISSING),
 
     # Support.
     Row("list_grants", "GET /api/support-grants", ADMIN_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.costs import csv_of
 from governance.costs import Dimension, Row, Sums
 
 EVERYTHING = tuple(Dimension)
@@ -43,3 +44,12 @@ def _money(rows: list[Row]) -> Counter[str]:
     for row in rows:
         money[row.currency] += row.cost_micro
     return money
+
+
+def test_when_a_cell_begins_like_a_formula_then_a_spreadsheet_takes_it_for_text() -> None:
+    row = Row(assistant="=HYPERLINK(1)", model="-1+1", person="a,b", currency="EUR")
+    table = csv_of([row], [Dimension.ASSISTANT, Dimension.MODEL, Dimension.PERSON])
+    assert table.splitlines() == [
+        "assistant,model,person,currency,calls,input_tokens,cached_input_tokens,output_tokens,cost_micro",
+        "'=HYPERLINK(1),'-1+1,\"a,b\",EUR,0,0,0,0,0",
+    ]

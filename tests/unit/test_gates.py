@@ -25,6 +25,7 @@ OURS = {
     *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
     *("write_audit", "rollup_costs", "reconcile_costs", "reset_caps", "sweep", "reconcile_audit"),
     *("list_assistants", "get_assistant", "get_me", "put_switch", "get_openapi"),
+    *("get_costs", "get_costs_table"),
     *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
     *("publish_assistant", "restore_assistant", "retire_assistant"),
     *("list_teams", "put_team", "remove_team", "list_roles", "put_role"),
