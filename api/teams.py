@@ -77,7 +77,7 @@ async def list_teams(call: Call[None]) -> Reply:
 async def put_team(call: Call[TeamSettings]) -> Reply:
     """Make a team, or change it."""
     settings, etag = call.body(), call.etag()
-    team = Team(id=_known_form(call.path("team_id")), name=settings.name, group=settings.group)
+    team = Team(id=known_form(call.path("team_id")), name=settings.name, group=settings.group)
     etag = await teams.set_team(call.journal, team, etag=etag, actor=call.caller.oid, reason=settings.reason)
     return Reply(TaggedTeam(**team.model_dump(), etag=etag), 200, {"ETag": etag})
 
@@ -85,7 +85,7 @@ async def put_team(call: Call[TeamSettings]) -> Reply:
 @operation(bp, "POST", "teams/{team_id}/remove", body=Reason, answers={200: Removed}, roles=ADMINS, tagged=True)
 async def remove_team(call: Call[Reason]) -> Reply:
     """Nobody is in the team any more; its ledger and its trail stay."""
-    team_id, reason, etag = _known_form(call.path("team_id")), call.body().reason, call.etag()
+    team_id, reason, etag = known_form(call.path("team_id")), call.body().reason, call.etag()
     await teams.remove_team(call.journal, team_id, etag=etag, actor=call.caller.oid, reason=reason)
     return Reply(Removed(id=team_id))
 
@@ -123,7 +123,8 @@ async def _bindings(call: Call[None], role: Role) -> RoleBindings:
     return RoleBindings(role=role, bindings=bindings, etag=etag)
 
 
-def _known_form(team_id: str) -> str:
+def known_form(team_id: str) -> str:
+    """The id of a team that there can be. Raises :class:`TeamUnknown`."""
     try:
         return _team_id.validate_python(team_id)
     except ValidationError:

@@ -104,11 +104,11 @@ def audit_columns() -> dict[str, str]:
     return columns
 
 
-type Outbox = Literal["control", "config"]
+type Outbox = Literal["control", "config", "budgets"]
 """The containers in which an event is kept beside the change that it tells of."""
 type Container = Literal["requests"] | Outbox
 
-PARTITION_KEYS: dict[Outbox, str] = {"control": "scope", "config": "kind"}
+PARTITION_KEYS: dict[Outbox, str] = {"control": "scope", "config": "kind", "budgets": "team"}
 
 KEPT_SECONDS = 30 * 86_400
 """How long an outbox document stays once its event is written: longer than ``reconcile_audit`` looks back."""
@@ -122,6 +122,8 @@ def items_of(store: Store, container: Container) -> Items:
             return store.control
         case "config":
             return store.config
+        case "budgets":
+            return store.budgets
 
 
 class Reference(BaseModel):

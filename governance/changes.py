@@ -75,7 +75,7 @@ class Journal:
 
         Raises :class:`Outdated` if there is one of its id.
         """
-        return await self._commit(container, document, [("create", (each,)) for each in (document, *also)], event)
+        return await self.commit(container, document, [("create", (each,)) for each in (document, *also)], event)
 
     async def replace(
         self, container: Outbox, before: Document, document: Document, event: AuditEvent, also: Sequence[Document] = ()
@@ -85,12 +85,12 @@ class Journal:
         Returns the new ETag. Raises :class:`Outdated` if ``before`` is not what there is any more.
         """
         replace = ("replace", (before["id"], document), {"if_match_etag": before["_etag"]})
-        return await self._commit(container, document, [replace, *(("create", (each,)) for each in also)], event)
+        return await self.commit(container, document, [replace, *(("create", (each,)) for each in also)], event)
 
     async def remove(self, container: Outbox, before: Document, event: AuditEvent) -> None:
         """Raises :class:`Outdated` as :meth:`replace` does."""
         delete = ("delete", (before["id"],), {"if_match_etag": before["_etag"]})
-        await self._commit(container, before, [delete], event)
+        await self.commit(container, before, [delete], event)
 
     async def note(self, container: Outbox, partition: str, event: AuditEvent) -> None:
         """An event that comes without a change: something was read, or refused."""
@@ -98,9 +98,13 @@ class Journal:
             await items_of(self.store, container).create(outbox_document(event, container, partition))
         await self._announce(container, partition, event)
 
-    async def _commit(
+    async def commit(
         self, container: Outbox, document: Document, writes: Sequence[tuple[Any, ...]], event: AuditEvent
     ) -> str:
+        """Any operations of the document's partition, the first on the document itself. Returns its ETag.
+
+        Raises :class:`Outdated` if one of them can't be carried out.
+        """
         items, partition = items_of(self.store, container), document[PARTITION_KEYS[container]]
         outbox = ("create", (outbox_document(event, container, partition),))
         try:

@@ -23,7 +23,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field
 
 from governance.access import Scope
-from governance.caps import CAP_ID, LEDGER_SECONDS, Reservation
+from governance.caps import CAP_ID
+from governance.reservations import LEDGER_SECONDS, Reservation
 from services.clock import Timestamp, utc_text
 from services.documents import BatchRefused, Document, Items
 

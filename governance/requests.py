@@ -20,8 +20,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from governance.audit import AuditEvent, cut, pending
-from governance.caps import Reservation
 from governance.problems import Problem
+from governance.reservations import Reservation
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import ConditionFailed, Document, ItemExists, Items
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from governance import caps, requests
+from governance import requests, reservations
 from governance.audit import PARTITION_KEYS, Container, Reference, announce_again, items_of, reference_to_request
 from governance.problems import Problem
-from governance.requests import Request
+from governance.requests import KeptResults, Request
+from governance.reservations import Reservation, Usage
 from services.bus import Bus
 from services.clock import utc_text
 from services.documents import ConditionFailed, ItemMissing, Items, Store
@@ -32,13 +33,23 @@ async def give_up(store: Store, bus: Bus, state: str, before: datetime, problem:
             log.error("request %s: its document can't be read", document.get("id"))
             continue
         try:
-            attempts = await caps.attempts_of(store.budgets, request.team, request.id)
+            attempts = await reservations.attempts_of(store.budgets, request.team, request.id)
             await requests.record(store.requests, request, problem, attempts, ttl_seconds)
         except ConditionFailed:
             continue  # it went on, or ended
         await announce_again(bus, reference_to_request(request.id))
         ended += 1
     return ended
+
+
+def kept_usage(store: Store) -> reservations.KeptUsage:
+    """What the request's document holds of a call whose worker died before it settled."""
+
+    async def kept(reservation: Reservation) -> Usage | None:
+        completion = await KeptResults(store.requests, reservation.request_id).kept(reservation.id)
+        return None if completion is None else Usage.model_validate(completion)
+
+    return kept
 
 
 async def release_written(store: Store, before: datetime) -> int:
@@ -89,7 +100,7 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, over + timedelta(days=1))}
     missing = 0
     query = (
-        "SELECT c.id, c.scope, c.kind, c.audit.revision FROM c WHERE c.audit.status = 'written'"
+        "SELECT c.id, c.scope, c.kind, c.team, c.audit.revision FROM c WHERE c.audit.status = 'written'"
         " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
     )
     keys: list[tuple[Container, str]] = [("requests", "id"), *PARTITION_KEYS.items()]

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from governance.access import Binding, Role, Team, role_document, team_document
-from governance.caps import period_of
+from governance.caps import Cap, cap_document, counter_of
 from governance.policies import KeptPolicy, policy_documents
 from guardrails.policy import Rules
 from routing.assistants import AssistantSettings
@@ -28,7 +28,7 @@ SEED = Path(__file__).with_name("seed.json")
 def documents(models_url: str, model: str) -> dict[str, list[dict[str, Any]]]:
     """The seed's documents by container, with what is only known now filled in."""
     text = SEED.read_text()
-    for name, value in {"models_url": models_url, "model": model, "period": period_of(utc_now())}.items():
+    for name, value in {"models_url": models_url, "model": model}.items():
         text = text.replace(f"{{{name}}}", value)
     seeded: dict[str, Any] = json.loads(text)
     config = [team_document(Team.model_validate(team)) for team in seeded.pop("teams")]
@@ -39,6 +39,7 @@ def documents(models_url: str, model: str) -> dict[str, list[dict[str, Any]]]:
     for policy_id, rules in dict(seeded.pop("policies")).items():
         config += policy(policy_id, rules)
     seeded["config"] += config
+    seeded["budgets"] = [document for cap in seeded.pop("caps") for document in budget(**cap)]
     return seeded
 
 
@@ -47,6 +48,13 @@ def policy(policy_id: str, rules: dict[str, Any]) -> list[dict[str, Any]]:
     kept = Rules.model_validate(rules).model_dump(mode="json")
     first = KeptPolicy(id=policy_id, version=1, rules=kept, saved_at=utc_now(), saved_by="seed")
     return [*policy_documents(first)]
+
+
+def budget(*, spent_micro: int = 0, **settings: Any) -> list[dict[str, Any]]:
+    """A cap, and the period under way, in which so much is spent."""
+    cap = Cap.model_validate(settings)
+    counter = counter_of(cap, cap.period_at(utc_now())).model_copy(update={"spent_micro": spent_micro})
+    return [cap_document(cap), counter.model_dump(mode="json")]
 
 
 def published(assistant_id: str, versions: int, settings: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import azure.durable_functions as df
 
-from governance import caps, requests
+from governance import requests, reservations
 from governance.audit import announce, reference_to_request
 from governance.policies import PolicyUnknown, find_policy
 from governance.problems import Problem, ProblemError
@@ -294,7 +294,7 @@ async def record(job: Job) -> Step:
             return OVER
         if not request.over:
             problem = await _how_it_ended(services, request, job.get("failed"))
-            attempts = await caps.attempts_of(services.store.budgets, request.team, request.id)
+            attempts = await reservations.attempts_of(services.store.budgets, request.team, request.id)
             ttl = services.settings.request_ttl_seconds
             await requests.record(services.store.requests, request, problem, attempts, ttl)
         await announce(services.bus, reference_to_request(request.id), request.id)

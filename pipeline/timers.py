@@ -6,11 +6,19 @@ from datetime import timedelta
 import azure.durable_functions as df
 import azure.functions as func
 
-from governance import caps, costs
+from governance import caps, costs, reservations
 from governance.access import EVERYWHERE
 from governance.cost_differences import differences
-from governance.sweep import ABANDONED, STUCK, announce_pending, forget_values, give_up, reconcile, release_written
-from governance.teams import list_teams
+from governance.sweep import (
+    ABANDONED,
+    STUCK,
+    announce_pending,
+    forget_values,
+    give_up,
+    kept_usage,
+    reconcile,
+    release_written,
+)
 from services.clock import utc_now
 from services.documents import StoreError
 from services.platform import platform
@@ -56,13 +64,12 @@ async def reconcile_costs(timer: func.TimerRequest) -> None:
                 log.warning("costs of %s on %s differ: %s", team, day, difference)
 
 
-@bp.timer_trigger(arg_name="timer", schedule="0 0 * * * *")
+@bp.timer_trigger(arg_name="timer", schedule="0 */15 * * * *")
 async def reset_caps(timer: func.TimerRequest) -> None:
-    """Hourly: a team whose month is over begins the new one with nothing spent."""
-    store = (await platform()).store
-    async for team, _ in list_teams(store.config, EVERYWHERE):
-        if await caps.reset(store.budgets, team.id, utc_now()):
-            log.info("the cap of %s was reset", team.id)
+    """Every quarter of an hour, as time zones differ by: a period that has begun starts with nothing spent."""
+    begun = await caps.begin_periods((await platform()).store.budgets, EVERYWHERE, utc_now())
+    if begun:
+        log.info("%d caps began a new period", begun)
 
 
 @bp.timer_trigger(arg_name="timer", schedule="30 * * * * *")
@@ -77,7 +84,8 @@ async def sweep(timer: func.TimerRequest) -> None:
     steps = {
         "abandoned": give_up(store, bus, "queued", orphaned, ABANDONED, ttl),
         "stuck": give_up(store, bus, "running", stuck, STUCK, ttl),
-        "reservations": caps.settle_expired(store.budgets, now),
+        "reservations": reservations.settle_expired(store.budgets, kept_usage(store), now),
+        "thresholds": caps.tell_thresholds(store.budgets, now),
         "audit": announce_pending(store, bus, unwritten),
         "answers": release_written(store, stuck),
         "values": forget_values(store, stuck),

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from governance import caps
+from governance import reservations
 from governance.prices import Price
 from governance.problems import ProblemError
+from governance.reservations import Reservation, Usage
 from governance.switches import Reading, Stopped, SwitchWatcher, check_switches, require_fresh, require_running
 from routing.endpoints import Endpoint, price_of, require_residency
 from routing.messages import Completion, Message
@@ -102,8 +103,8 @@ def most_tokens(messages: list[Message]) -> int:
 async def governed_call(governor: Governor, call: ModelCall, results: Results) -> Governed:
     """The model's answer, under every lever.
 
-    Raises :class:`governance.switches.Stopped`, :class:`governance.caps.CapReached`,
-    :class:`governance.caps.CapMissing`, :class:`routing.endpoints.ResidencyRefused`,
+    Raises :class:`governance.switches.Stopped`, what :func:`governance.reservations.reserve` raises,
+    :class:`routing.endpoints.ResidencyRefused`,
     :class:`routing.endpoints.PriceUnknown`, :class:`governance.switches.SwitchesTooSlow`, :class:`CallUnderWay`,
     :class:`ModelFailed`, and
     :class:`services.documents.StoreError` when the state that decides can't be read or written.
@@ -130,10 +131,10 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
     raise ModelFailed(failure)
 
 
-async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: int) -> caps.Reservation:
+async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: int) -> Reservation:
     now = utc_now()
-    wanted = caps.Reservation(
-        id=caps.reservation_id(call.request_id, call.purpose, attempt),
+    wanted = Reservation(
+        id=reservations.reservation_id(call.request_id, call.purpose, attempt),
         team=call.team,
         price=price,
         amount_micro=price.most_micro(most_tokens(call.messages), call.max_output_tokens),
@@ -145,15 +146,15 @@ async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: i
         region=call.endpoint.region,
         residency=call.endpoint.residency,
         created_at=now,
-        deadline=now + caps.RESERVED_FOR,
+        deadline=now + reservations.RESERVED_FOR,
     )
-    return await caps.reserve(governor.budgets, wanted)
+    return await reservations.reserve(governor.budgets, wanted, now)
 
 
 async def _attempt(
     governor: Governor,
     call: ModelCall,
-    reservation: caps.Reservation,
+    reservation: Reservation,
     reading: Reading,
     results: Results,
 ) -> Governed | None:
@@ -174,25 +175,25 @@ async def _attempt(
                 return await _settle(governor, reservation, Completion.model_validate(kept))
             if not reservation.expired(utc_now()):
                 raise CallUnderWay(reservation.deadline)
-            await caps.settle_in_full(governor.budgets, reservation)
+            await reservations.settle_in_full(governor.budgets, reservation)
             return None
 
 
 async def _place_call(
     governor: Governor,
     call: ModelCall,
-    reservation: caps.Reservation,
+    reservation: Reservation,
     reading: Reading,
     results: Results,
 ) -> Governed:
     deadline = utc_now() + timedelta(seconds=governor.model_timeout_seconds) + GRACE
-    if not await caps.begin(governor.budgets, reservation, deadline):
+    if not await reservations.begin(governor.budgets, reservation, deadline):
         raise CallUnderWay(deadline)
     try:
         # The last thing before sending: nothing that takes time may come between this and the call.
         await require_fresh(governor.control, call.assistant, reading)
     except BaseException:
-        await caps.release(governor.budgets, reservation)
+        await reservations.release(governor.budgets, reservation)
         raise
     try:
         async with governor.watcher.watching(call.assistant), asyncio.timeout(governor.model_timeout_seconds):
@@ -204,34 +205,26 @@ async def _place_call(
                 timeout_seconds=governor.model_timeout_seconds,
             )
     except (Stopped, ModelOutcomeUnknown):
-        await caps.settle_in_full(governor.budgets, reservation)
+        await reservations.settle_in_full(governor.budgets, reservation)
         raise
     except TimeoutError:
-        await caps.settle_in_full(governor.budgets, reservation)
+        await reservations.settle_in_full(governor.budgets, reservation)
         raise ModelOutcomeUnknown("no answer in time") from None
     except ModelError:
-        await caps.release(governor.budgets, reservation)
+        await reservations.release(governor.budgets, reservation)
         raise
     await results.keep(reservation.id, completion.model_dump())
     return await _settle(governor, reservation, completion)
 
 
-async def _settle(governor: Governor, reservation: caps.Reservation, completion: Completion) -> Governed:
-    """What the provider reports, at the price it was reserved at; what was reserved, where it reports nothing."""
-    used_in, cached, used_out = completion.input_tokens, completion.cached_input_tokens, completion.output_tokens
-    # There is no prompt of no tokens: a provider that reports that does not report.
-    if used_in is None or used_in <= 0 or used_out is None or used_out < 0:
-        cost = reservation.amount_micro
-    else:
-        # More from the cache than there is, or less than nothing, is no report of a discount.
-        cached = cached if cached is not None and 0 <= cached <= used_in else 0
-        cost = reservation.price.cost_micro(used_in, used_out, cached)
-    await caps.settle(
-        governor.budgets,
-        reservation,
-        cost,
-        input_tokens=used_in,
-        cached_input_tokens=cached,
-        output_tokens=used_out,
-    )
+async def _settle(governor: Governor, reservation: Reservation, completion: Completion) -> Governed:
+    cost = await reservations.settle(governor.budgets, reservation, usage_of(completion))
     return Governed(completion, cost, reservation.currency)
+
+
+def usage_of(completion: Completion) -> Usage:
+    return Usage(
+        input_tokens=completion.input_tokens,
+        cached_input_tokens=completion.cached_input_tokens,
+        output_tokens=completion.output_tokens,
+    )

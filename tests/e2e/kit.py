@@ -20,9 +20,10 @@ from azure.monitor.query.aio import LogsQueryClient
 from durabletask.client import AsyncTaskHubGrpcClient, OrchestrationStatus
 
 from governance import costs, requests
-from governance.caps import CAP_ID, Reservation
+from governance.caps import current_counter, read_cap
 from governance.cost_differences import Difference, differences
 from governance.requests import Request
+from governance.reservations import Reservation
 from local.process import Process
 from local.resources import AUDIT_STREAM, DATABASE
 from local.stack import Stack
@@ -88,9 +89,10 @@ class Kit:
         return request
 
     async def cap(self, team: str = "sales") -> dict[str, Any]:
-        document = await self.store.budgets.read(CAP_ID, team)
-        assert document is not None
-        return document
+        """What is spent and reserved in the period under way, and what of it may be."""
+        found = await read_cap(self.store.budgets, team)
+        assert found is not None
+        return (await current_counter(self.store.budgets, found[0], utc_now())).model_dump()
 
     async def reservations(self, team: str = "sales") -> dict[str, list[Reservation]]:
         """A team's ledger: its reservations by request, in the order of their attempts."""

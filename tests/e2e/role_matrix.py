@@ -55,6 +55,10 @@ def _ids(body: Any) -> Iterable[str]:
     return (each["id"] for each in next(iter(body.values())))
 
 
+def _capped(body: Any) -> Iterable[str]:
+    return (each["team"] for each in body["caps"])
+
+
 def _owners(body: Any) -> Iterable[str]:
     return (each["draft"]["owner_team"] for each in body["assistants"])
 
@@ -91,6 +95,7 @@ DRAFT = {**REASON, "settings": SETTINGS}
 GIVEN_AWAY = {**REASON, "settings": {**SETTINGS, "owner_team": "nobody"}}
 """To a team that there is none of: a publisher everywhere is told so, one of Finance may not give it to any other."""
 TEAM = {**REASON, "name": "Finance", "group": "6209f000-0000-4000-8000-0000000000ff"}
+CAP = {**REASON, "limit_micro": 1, "currency": "EUR"}
 TOO_LATE = {**REASON, "person": "51c70400-0000-4000-8000-0000000000ff", "until": "2020-01-01T00:00:00Z"}
 
 _TEAMS = ("200 finance sales", "200 finance", "200 sales")
@@ -155,6 +160,15 @@ ROWS = (
         GOVERNOR_IT_OPS, (MALFORMED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {}),
     Row("put_switch", "PUT /api/switches/assistant:{ledger}",
         GOVERNOR_IT_OPS, (MALFORMED, MALFORMED, NOT_FOUND), ROLE_MISSING, {}),
+
+    # Caps.
+    Row("list_caps", "GET /api/caps", READERS, _TEAMS, ROLE_MISSING, shows=_capped),
+    Row("get_cap", "GET /api/caps/finance", READERS, (OK, OK, ROLE_MISSING), ROLE_MISSING),
+    Row("put_cap", "PUT /api/caps/finance", GOVERNOR, (OUTDATED, OUTDATED, ROLE_MISSING), ROLE_MISSING, CAP, STALE),
+    Row("reset_cap", "POST /api/caps/finance/reset",
+        GOVERNOR, (MALFORMED, MALFORMED, MALFORMED), ROLE_MISSING, {}),
+    Row("reset_cap", "POST /api/caps/nobody/reset",
+        GOVERNOR, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, REASON, what=" of no team"),
 
     # Costs: of the teams that the role reaches.
     Row("get_costs", "GET /api/costs", READERS, (OK, OK, OK), ROLE_MISSING),

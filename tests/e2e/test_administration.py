@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from governance.caps import period_of
 from local.stack import Stack
-from services.clock import utc_now
 from tests.e2e.administration import (
     NEW,
     NOBODYS,
@@ -183,8 +181,9 @@ async def test_when_a_team_is_made_then_its_members_are_in_it_at_once_and_ask_on
     (await company.ask(OFFER, person="ivan", assistant="handbook")).is_problem(403, "no-team")
     made = await put_team(company, "it", NEW, name="IT", group=company.stack.group("IT Operations"))
     assert (await me(company, "ivan"))["teams"] == [{"id": "it", "name": "IT"}]
-    cap = {"limit_micro": 1_000_000, "spent_micro": 0, "reserved_micro": 0, "period": period_of(utc_now())}
-    await company.kit.store.budgets.create({"team": "it", "id": "cap", "v": 1, "kind": "cap", **cap})
+    cap = {"limit_micro": 1_000_000, "currency": "EUR", "reason": "a new team"}
+    token = company.stack.token("gus")
+    assert (await company.call("PUT", "/api/caps/it", token=token, headers=NEW, json=cap)).status == 200
     answer = await company.ask(OFFER, person="ivan", assistant="handbook")
     assert (answer.status, answer.body["team"]) == (200, "it")
     assert (await remove_team(company, "it", seen(made.headers["Etag"]))).status == 200

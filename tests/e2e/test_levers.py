@@ -145,13 +145,13 @@ async def test_when_a_team_is_at_its_cap_then_402_and_no_model_is_called(asking:
 @pytest.mark.claim("C3")
 async def test_when_an_answer_was_given_then_the_cap_is_charged_what_the_endpoint_reported(asking: Asking) -> None:
     before = await asking.kit.cap()
-    async with asking.scripted("Offer a discount.", usage={"prompt_tokens": 4000, "completion_tokens": 500}):
+    async with asking.scripted("Offer a discount.", usage={"prompt_tokens": 40, "completion_tokens": 50}):
         answer = (await asking.ask(OFFER)).body
-    assert answer["cost"]["micro_units"] == 900  # 4,000 at 0.15 and 500 at 0.60 for a million
+    assert answer["cost"]["micro_units"] == 36  # 40 at 0.15 and 50 at 0.60 for a million
     reservation = once((await asking.kit.reservations())[answer["request_id"]])
-    assert (reservation.state, reservation.actual_micro) == ("settled", 900)
+    assert (reservation.state, reservation.actual_micro) == ("settled", 36)
     cap = await asking.kit.cap()
-    assert (cap["spent_micro"], cap["reserved_micro"]) == (before["spent_micro"] + 900, 0)
+    assert (cap["spent_micro"], cap["reserved_micro"]) == (before["spent_micro"] + 36, 0)
 
 
 @pytest.mark.claim("C3")

@@ -1,311 +1,204 @@
-"""The cost cap against Cosmos DB: whatever happens in whatever order, a team does not spend more than it may."""
+"""Caps against Cosmos DB: what a governor changes holds at once, periods begin by themselves, teams are told once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from governance import caps
-from governance.caps import CAP_ID, CapMissing, CapReached, Reservation
-from governance.prices import Price
+from governance.access import EVERYWHERE, Scope
+from governance.caps import CapUnknown, begin_period, list_caps, read_cap, read_counter, tell_thresholds
+from governance.changes import Conflict, Outdated
+from governance.reservations import CapReached
 from local.tls import Certificates
-from services.clock import utc_now, uuid7
-from services.documents import Items
+from services.documents import Store
+from tests.stack.caps_kit import NOW, Team, company, open_cap
 from tests.stack.cosmos_kit import certificates as certificates
-from tests.stack.store_kit import account
+from tests.stack.store_kit import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PRICE = Price(since=datetime(2025, 1, 1, tzinfo=UTC), currency="EUR", input_micro=1, output_micro=1)
-MONTHS = [datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3)]
+type Company = tuple[Account, tuple[Store, Store]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ledgers(certificates: Certificates) -> AsyncIterator[tuple[Items, Items]]:
-    """The same container, by two clients."""
-    async with account(certificates) as strong:
-        yield (await strong.store()).budgets, (await strong.store()).budgets
+async def cosmos(certificates: Certificates) -> AsyncIterator[Company]:
+    async with company(certificates) as made:
+        yield made
 
 
-async def new_team(budgets: Items, limit: int) -> str:
-    team = uuid7()
-    cap = {"id": CAP_ID, "team": team, "v": 1, "kind": "cap", "period": caps.period_of(MONTHS[0])}
-    await budgets.create({**cap, "limit_micro": limit, "spent_micro": 0, "reserved_micro": 0})
-    return team
+@pytest_asyncio.fixture(loop_scope="module")
+async def team(cosmos: Company) -> AsyncIterator[Team]:
+    team = Team(*cosmos)
+    await team.set(100)
+    yield team
+    cosmos[0].control.faults.clear()
 
 
-def wanted(team: str, amount: int, request: str = "request", attempt: int = 1) -> Reservation:
-    now = utc_now()
-    return Reservation(
-        id=caps.reservation_id(request, "answer", attempt),
-        team=team,
-        price=PRICE,
-        amount_micro=amount,
-        assistant="helper",
-        person="alice",
-        endpoint="own-model",
-        provider="openai-compatible",
-        model="scripted",
-        region="here",
-        residency="own",
-        created_at=now,
-        deadline=now + caps.RESERVED_FOR,
-    )
+# -- what a governor changes
 
 
-async def state_of_cap(budgets: Items, team: str) -> tuple[int, int]:
-    """What is spent and what is reserved."""
-    cap = await budgets.read(CAP_ID, team)
-    assert cap is not None
-    return cap["spent_micro"], cap["reserved_micro"]
-
-
-async def ledger(budgets: Items, team: str) -> list[Reservation]:
-    query = "SELECT * FROM c WHERE c.kind = 'reservation'"
-    return [Reservation.model_validate(document) async for document in budgets.query(query, partition=team)]
-
-
-async def found(budgets: Items, reservation: Reservation) -> Reservation:
-    there = await caps.find(budgets, reservation.team, reservation.id)
-    assert there is not None
-    return there
-
-
-# -- any steps in any order: a step that is missing is a crash, one that comes twice is a repeat
-
-type What = Literal["reserve", "begin", "settle", "settle_in_full", "release", "sweep", "reset"]
-
-
-@dataclass(frozen=True)
-class Step:
-    what: What
-    which: int
-    """Of the reservations; for a reset, of the months."""
-    amount: int
-    client: int
-
-
-STEPS = st.lists(
-    st.builds(
-        Step,
-        what=st.sampled_from(("reserve", "reserve", "begin", "begin", "settle", "settle_in_full", "release"))
-        | st.sampled_from(("sweep", "reset")),
-        which=st.integers(0, 2),
-        amount=st.integers(0, 60),
-        client=st.integers(0, 1),
-    ),
-    min_size=5,
-    max_size=25,
-)
-
-
-@dataclass
-class Team:
-    """What must come of it."""
-
-    limit: int
-    spent: int = 0
-    month: int = 0
-    reservations: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """State and amount."""
-
-    @property
-    def reserved(self) -> int:
-        return sum(amount for state, amount in self.reservations.values() if state in ("reserved", "calling"))
-
-    def close(self, which: int, state: str, actual: int) -> None:
-        self.reservations[which] = (state, self.reservations[which][1])
-        self.spent += actual
-
-    def apply(self, step: Step) -> None:
-        state, amount = self.reservations.get(step.which, ("", 0))
-        match step.what, state:
-            case "reserve", "" if self.spent + self.reserved + step.amount <= self.limit:
-                self.reservations[step.which] = ("reserved", step.amount)
-            case "begin", "reserved":
-                self.reservations[step.which] = ("calling", amount)
-            case "settle", "calling":
-                self.close(step.which, "settled", min(step.amount, amount))
-            case "settle_in_full", "calling":
-                self.close(step.which, "settled", amount)
-            case "release", "reserved" | "calling":
-                self.close(step.which, "released", 0)
-            case "sweep", _:
-                for which, (open_state, held) in list(self.reservations.items()):
-                    if open_state == "calling":
-                        self.close(which, "settled", held)
-                    elif open_state == "reserved":
-                        self.close(which, "released", 0)
-            case "reset", _ if step.which > self.month:
-                self.month, self.spent = step.which, 0
-
-
-async def carry_out(budgets: Items, team: str, step: Step) -> None:
-    if step.what == "sweep":
-        await caps.settle_expired(budgets, utc_now() + timedelta(days=1))
-        return
-    if step.what == "reset":
-        await caps.reset(budgets, team, MONTHS[step.which])
-        return
-    reservation = wanted(team, step.amount, str(step.which))
-    there = await caps.find(budgets, team, reservation.id)
-    match step.what:
-        case "reserve":
-            try:
-                made = await caps.reserve(budgets, reservation)
-            except CapReached:
-                assert there is None
-            else:
-                assert (made.id, made.state) == (reservation.id, there.state if there else "reserved")
-        case _ if there is None:
-            return
-        case "begin":
-            began = await caps.begin(budgets, there, there.deadline)
-            assert began == (there.state == "reserved")
-        case "settle":
-            await caps.settle(budgets, there, min(step.amount, there.amount_micro))
-        case "settle_in_full":
-            await caps.settle_in_full(budgets, there)
-        case "release":
-            await caps.release(budgets, there)
+@pytest.mark.claim("C1", "A3")
+async def test_when_a_cap_is_set_then_the_trail_says_what_was_before_and_after(team: Team) -> None:
+    await team.set(200, period="week", time_zone="Europe/Berlin", thresholds=[90])
+    first, second = await team.events("cap.set")
+    assert first["Before"] == {}
+    assert first["After"] == second["Before"] == {
+        "limit_micro": 100, "currency": "EUR", "period": "month", "time_zone": "UTC", "thresholds": [50, 80, 100],
+    }  # fmt: skip
+    assert second["After"] == {**first["After"], "limit_micro": 200, "period": "week", "time_zone": "Europe/Berlin",
+                               "thresholds": [90]}  # fmt: skip
+    assert {(event["Actor"], event["Team"], event["Reason"]) for event in (first, second)} == {
+        ("gus", team.id, "a test")
+    }
 
 
 @pytest.mark.claim("C1")
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(limit=st.integers(0, 120), steps=STEPS)
-async def test_when_steps_come_in_any_order_twice_or_never_then_the_cap_holds_and_adds_up(
-    ledgers: tuple[Items, Items], limit: int, steps: list[Step]
-) -> None:
-    team = await new_team(ledgers[0], limit)
-    model = Team(limit)
-    for step in steps:
-        await carry_out(ledgers[step.client], team, step)
-        model.apply(step)
-        spent, reserved = await state_of_cap(ledgers[1 - step.client], team)
-        assert (spent, reserved) == (model.spent, model.reserved)
-        assert spent + reserved <= limit
-    kept = {each.id: (each.state, each.amount_micro) for each in await ledger(ledgers[0], team)}
-    assert kept == {caps.reservation_id(str(n), "answer", 1): each for n, each in model.reservations.items()}
-    await caps.settle_expired(ledgers[0], utc_now() + timedelta(days=1))
-    assert (await state_of_cap(ledgers[0], team))[1] == 0
-
-
-# -- at once
-
-
-async def outcome(call: Awaitable[Any]) -> Any:
-    """What it returned, or the type of what it raised."""
-    try:
-        return await call
-    except CapReached as error:
-        return type(error)
-
-
-@pytest.mark.claim("C1")
-async def test_when_200_reserve_at_once_and_20_fit_then_20_are_reserved(ledgers: tuple[Items, Items]) -> None:
-    team = await new_team(ledgers[0], 20 * 7 + 6)
-    reserving = [outcome(caps.reserve(ledgers[n % 2], wanted(team, 7, str(n)))) for n in range(200)]
-    outcomes = await asyncio.gather(*reserving)
-    assert outcomes.count(CapReached) == 180
-    assert await state_of_cap(ledgers[0], team) == (0, 140)
-    assert len(await ledger(ledgers[0], team)) == 20
-
-
-@pytest.mark.claim("C1")
-async def test_when_one_reservation_is_made_many_times_at_once_then_it_counts_once(
-    ledgers: tuple[Items, Items],
-) -> None:
-    team = await new_team(ledgers[0], 100)
-    reservation = wanted(team, 60)
-    made = await asyncio.gather(*(caps.reserve(ledgers[n % 2], reservation) for n in range(20)))
-    assert {each.id for each in made} == {reservation.id}
-    assert await state_of_cap(ledgers[0], team) == (0, 60)
-
-
-async def test_when_many_workers_begin_one_call_then_one_does(ledgers: tuple[Items, Items]) -> None:
-    reservation = await caps.reserve(ledgers[0], wanted(await new_team(ledgers[0], 100), 60))
-    beginning = (caps.begin(ledgers[n % 2], reservation, reservation.deadline) for n in range(20))
-    assert sorted(await asyncio.gather(*beginning)) == [False] * 19 + [True]
-
-
-@pytest.mark.claim("C1")
-async def test_when_a_call_is_settled_released_and_swept_at_once_then_it_is_closed_once(
-    ledgers: tuple[Items, Items],
-) -> None:
-    mine, others = ledgers
-    team = await new_team(mine, 100)
-    reservation = await caps.reserve(mine, wanted(team, 60))
-    assert await caps.begin(mine, reservation, utc_now() - timedelta(seconds=1))
-    ways: list[Callable[[Items], Awaitable[Any]]] = [
-        lambda budgets: caps.settle(budgets, reservation, 25),
-        lambda budgets: caps.settle_in_full(budgets, reservation),
-        lambda budgets: caps.release(budgets, reservation),
-        lambda budgets: caps.settle_expired(budgets, utc_now()),
-    ]
-    await asyncio.gather(*(way(budgets) for way in ways for budgets in (mine, others, mine)))
-    closed = await found(mine, reservation)
-    assert closed.state in ("settled", "released")
-    assert await state_of_cap(mine, team) == (closed.actual_micro or 0, 0)
-
-
-# -- one by one
-
-
-@pytest.mark.claim("C1")
-async def test_when_the_cap_is_reached_then_nothing_is_kept_and_raising_it_lets_calls_through(
-    ledgers: tuple[Items, Items],
-) -> None:
-    budgets = ledgers[0]
-    team = await new_team(budgets, 59)
+async def test_when_a_cap_is_lowered_below_what_is_spent_then_the_team_is_stopped_at_once(team: Team) -> None:
+    await team.spend(60, "before")
+    await team.set(50)
     with pytest.raises(CapReached):
-        await caps.reserve(budgets, wanted(team, 60))
-    assert await ledger(budgets, team) == []
-    await budgets.patch(CAP_ID, team, [{"op": "set", "path": "/limit_micro", "value": 60}])
-    assert (await caps.reserve(budgets, wanted(team, 60))).state == "reserved"
+        await team.reserve(1)
+    await team.set(61)
+    assert (await team.reserve(1)).state == "reserved"
 
 
-async def test_when_a_team_has_no_cap_then_nothing_is_reserved(ledgers: tuple[Items, Items]) -> None:
-    with pytest.raises(CapMissing):
-        await caps.reserve(ledgers[0], wanted(uuid7(), 1))
-
-
-async def test_when_a_call_is_settled_then_the_ledger_says_at_what(ledgers: tuple[Items, Items]) -> None:
-    budgets = ledgers[0]
-    reservation = await caps.reserve(budgets, wanted(await new_team(budgets, 100), 60))
-    assert await caps.begin(budgets, reservation, reservation.deadline)
-    await caps.settle(budgets, reservation, 25, input_tokens=100, cached_input_tokens=60, output_tokens=40)
-    settled = await found(budgets, reservation)
-    assert (settled.state, settled.actual_micro) == ("settled", 25)
-    assert (settled.input_tokens, settled.cached_input_tokens, settled.output_tokens) == (100, 60, 40)
-    assert settled.settled_at is not None
-
-
-async def test_when_nothing_has_expired_then_the_sweep_leaves_it(ledgers: tuple[Items, Items]) -> None:
-    budgets = ledgers[0]
-    team = await new_team(budgets, 100)
-    await caps.reserve(budgets, wanted(team, 60))
-    await caps.settle_expired(budgets, utc_now())
-    assert await state_of_cap(budgets, team) == (0, 60)
-
-
-async def test_when_a_month_is_over_then_what_is_spent_starts_anew_once_and_what_is_reserved_stays(
-    ledgers: tuple[Items, Items],
+@pytest.mark.claim("C1")
+@pytest.mark.parametrize("settings", [{"period": "day"}, {"period": "week"}, {"time_zone": "Pacific/Kiritimati"}])
+async def test_when_the_period_is_changed_then_what_was_reserved_stays_and_the_new_limit_holds(
+    team: Team, settings: dict[str, Any]
 ) -> None:
-    budgets = ledgers[0]
-    team = await new_team(budgets, 100)
-    spent = await caps.reserve(budgets, wanted(team, 30, "spent"))
-    assert await caps.begin(budgets, spent, spent.deadline)
-    await caps.settle_in_full(budgets, spent)
-    await caps.reserve(budgets, wanted(team, 20, "open"))
-    assert not await caps.reset(budgets, team, MONTHS[0])
-    assert await state_of_cap(budgets, team) == (30, 20)
-    assert await caps.reset(budgets, team, MONTHS[1])
-    assert await state_of_cap(budgets, team) == (0, 20)
-    assert not await caps.reset(budgets, team, MONTHS[1])
-    assert not await caps.reset(budgets, team, MONTHS[0])
+    evening = datetime(2026, 1, 31, 23, tzinfo=UTC)
+    await team.reserve(60, "before", now=evening)
+    await team.set(50, now=evening, **settings)
+    with pytest.raises(CapReached):
+        await team.reserve(51, "after", now=evening)
+    await team.reserve(50, "after", now=evening)
+    assert await team.state(evening) == (0, 50)
+    await team.set(70, now=evening, period="month", time_zone="UTC")
+    assert await team.state(evening) == (0, 60)
+    with pytest.raises(CapReached):
+        await team.reserve(11, "again", now=evening)
+
+
+@pytest.mark.claim("C1")
+async def test_when_two_change_a_cap_at_once_then_one_does_and_the_other_is_told(team: Team) -> None:
+    found = await read_cap(team.budgets, team.id)
+    assert found is not None
+    setting = (team.set(200 + n, etag=found[1], by=n % 2) for n in range(6))
+    outcomes = await asyncio.gather(*setting, return_exceptions=True)
+    assert [type(each) for each in outcomes].count(Outdated) == 5
+    cap = await read_cap(team.budgets, team.id)
+    counter = await team.counter()
+    assert cap is not None
+    assert cap[0].limit_micro == counter.limit_micro >= 200
+    assert len(await team.events("cap.set")) == 2
+
+
+@pytest.mark.claim("C1")
+async def test_when_the_cap_is_changed_while_a_period_begins_then_the_new_limit_holds(cosmos: Company) -> None:
+    for _ in range(10):
+        team = Team(*cosmos)
+        await open_cap(team.budgets, team.id, 100)
+        changing = team.set(10)
+        beginning = (caps.begin_periods(team.stores[1].budgets, Scope(frozenset({team.id})), NOW) for _ in range(3))
+        await asyncio.gather(changing, *beginning, return_exceptions=True)
+        cap = await read_cap(team.budgets, team.id)
+        assert cap is not None
+        assert (await team.counter()).limit_micro == cap[0].limit_micro
+
+
+async def test_when_a_cap_was_changed_since_it_was_read_then_no_period_begins_by_it(team: Team) -> None:
+    read = await read_cap(team.budgets, team.id)
+    assert read is not None
+    await team.set(50)
+    later = read[0].period_at(NOW + timedelta(days=31))
+    assert not await begin_period(team.budgets, read[0], later)
+    assert await read_counter(team.budgets, team.id, later.id) is None
+
+
+async def test_when_another_currency_is_wanted_then_it_is_refused(team: Team) -> None:
+    with pytest.raises(Conflict):
+        await team.set(100, currency="USD")
+
+
+@pytest.mark.claim("C1", "A3")
+async def test_when_a_cap_is_reset_then_what_was_spent_counts_no_more_and_what_is_reserved_stays(team: Team) -> None:
+    await team.spend(60, "before")
+    await team.reserve(30, "open")
+    after = await team.reset()
+    assert after == await team.counter()
+    assert (after.spent_micro, after.reserved_micro, after.forgiven_micro) == (0, 30, 60)
+    (event,) = await team.events("cap.reset")
+    assert (event["Before"]["spent_micro"], event["After"]["spent_micro"]) == (60, 0)
+    await team.reserve(70, "after")
+
+
+async def test_when_a_team_has_no_cap_then_there_is_nothing_to_reset(cosmos: Company) -> None:
+    with pytest.raises(CapUnknown):
+        await Team(*cosmos).reset()
+
+
+async def test_when_a_cap_is_reset_while_calls_are_settled_then_nothing_is_lost(team: Team) -> None:
+    await asyncio.gather(*(team.spend(5, str(n)) for n in range(10)), team.reset(by=1), team.reset(by=1))
+    counter = await team.counter()
+    assert counter.spent_micro + counter.forgiven_micro == 50
+    events = await team.events("cap.reset")
+    assert sum(event["Before"]["spent_micro"] for event in events) == counter.forgiven_micro
+
+
+# -- periods
+
+
+@pytest.mark.claim("C1")
+async def test_when_a_period_is_over_then_the_timer_begins_the_next_one_once_also_after_ticks_were_missed(
+    team: Team,
+) -> None:
+    await team.spend(60, "january")
+    await team.reserve(20, "open")
+    mine = Scope(frozenset({team.id}))
+    in_april = NOW + timedelta(days=90)
+    assert await caps.begin_periods(team.budgets, mine, NOW) == 0
+    begun = await asyncio.gather(*(caps.begin_periods(store.budgets, mine, in_april) for store in team.stores * 3))
+    assert sum(begun) == 1
+    assert (await team.state(in_april), await team.state(NOW)) == ((0, 0), (60, 20))
+    assert [cap.team async for cap, _ in list_caps(team.budgets, mine)] == [team.id]
+
+
+@pytest.mark.claim("C1")
+async def test_when_clocks_differ_at_the_turn_of_a_period_then_each_counter_keeps_its_limit(team: Team) -> None:
+    turn = datetime(2026, 2, 1, tzinfo=UTC)
+    for n, now in enumerate((turn, turn - timedelta(seconds=1), turn, turn - timedelta(seconds=1))):
+        await team.spend(45, str(n), now=now)
+    assert await team.state(turn) == await team.state(turn - timedelta(seconds=1)) == (90, 0)
+
+
+# -- thresholds
+
+
+@pytest.mark.claim("C1")
+async def test_when_a_team_reaches_a_threshold_then_it_is_told_once_whatever_number_of_sweeps_run(team: Team) -> None:
+    async def told() -> list[int]:
+        await asyncio.gather(*(tell_thresholds(store.budgets, NOW) for store in team.stores * 2))
+        return sorted(event["After"]["threshold_percent"] for event in await team.events("cap.threshold"))
+
+    await team.spend(49, "first")
+    assert await told() == []
+    await team.spend(1, "second")
+    assert await told() == [50]
+    await team.spend(50, "third")
+    assert await told() == [50, 80, 100]
+    await team.set(90)
+    assert await told() == [50, 80, 100]
+    await team.reset()
+    await team.spend(45, "fourth")
+    assert await told() == [50, 50, 80, 100], "after a reset they are reached anew"
+
+
+async def test_when_caps_are_listed_then_only_those_in_scope(team: Team) -> None:
+    everywhere = [cap.team async for cap, _ in list_caps(team.budgets, EVERYWHERE)]
+    assert team.id in everywhere
+    assert [cap.team async for cap, _ in list_caps(team.budgets, Scope(frozenset({"nobody"})))] == []

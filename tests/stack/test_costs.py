@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from governance import costs
 from governance.access import EVERYWHERE, Scope
-from governance.caps import CAP_ID, LEDGER_SECONDS, Reservation
+from governance.caps import CAP_ID
 from governance.costs import LANDED, SUMMED_ID, Costs, Dimension, Row, TooManyRows, midnight
 from governance.prices import Price
+from governance.reservations import LEDGER_SECONDS, Reservation
 from local.tls import Certificates
 from services.clock import uuid7
 from services.documents import Store, StoreUnavailable

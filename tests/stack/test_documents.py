@@ -8,7 +8,6 @@ import pytest
 from governance.changes import Journal
 from governance.switches import PLATFORM, Stopped, check_switches, set_switch
 from local.tls import Certificates
-from services.bus import Bus, BusUnavailable
 from services.documents import (
     BatchRefused,
     ConditionFailed,
@@ -20,6 +19,7 @@ from services.documents import (
     StoreUnavailable,
     require_strong,
 )
+from tests.stack.caps_kit import Unreachable
 from tests.stack.cosmos_kit import certificates as certificates
 from tests.stack.store_kit import Account, account
 
@@ -177,16 +177,6 @@ async def test_when_the_account_is_weaker_then_it_is_refused(certificates: Certi
     async with account(certificates, consistency="Session") as weak:
         with pytest.raises(ConsistencyTooWeak, match="is Session, it must be Strong"):
             await require_strong(await weak.client())
-
-
-class Unreachable(Bus):
-    """No queue can be told, so every event stays where it was written."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def send(self, queue: str, *_: Any, **__: Any) -> None:
-        raise BusUnavailable(queue)
 
 
 async def stop(store: Store) -> None:

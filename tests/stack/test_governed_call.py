@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from governance import caps, requests
-from governance.caps import CAP_ID, CapMissing, CapReached, Reservation
+from governance import requests, reservations
+from governance.caps import CapMissing, current_counter, read_cap
 from governance.prices import Price
 from governance.requests import KeptResults, Person, Request
+from governance.reservations import CapReached, Reservation
 from governance.switches import PLATFORM, SWITCH_ID, Stopped, SwitchWatcher, assistant_scope
 from local.control import ControlClient
 from local.models.server import Models
@@ -24,6 +25,7 @@ from routing.endpoints import Endpoint, PriceUnknown, ResidencyRefused
 from routing.governed_call import CallUnderWay, Governed, Governor, ModelCall, ModelFailed, governed_call
 from services.clock import utc_now, uuid7
 from services.documents import Store, StoreUnavailable
+from tests.stack.caps_kit import open_cap
 from tests.stack.cosmos_kit import certificates as certificates
 from tests.stack.store_kit import Account, account
 
@@ -85,9 +87,10 @@ class World:
 
     async def cap(self) -> tuple[int, int]:
         """What is spent and what is reserved."""
-        document = await self.store.budgets.read(CAP_ID, self.call.team)
-        assert document is not None
-        return document["spent_micro"], document["reserved_micro"]
+        found = await read_cap(self.store.budgets, self.call.team)
+        assert found is not None
+        counter = await current_counter(self.store.budgets, found[0], utc_now())
+        return counter.spent_micro, counter.reserved_micro
 
     async def reservations(self) -> list[Reservation]:
         query = "SELECT * FROM c WHERE c.kind = 'reservation'"
@@ -130,7 +133,7 @@ async def world(cosmos: tuple[Account, Store]) -> AsyncIterator[World]:
             temperature=0,
             max_output_tokens=100,
         )
-        await open_cap(store, call.team)
+        await open_cap(store.budgets, call.team, LIMIT)
         await accept(store, call)
         yield World(
             strong, store, Governor(store.control, store.budgets, SwitchWatcher(store.control), 5), scripted, call
@@ -144,11 +147,6 @@ def endpoint(url: str, **other: Any) -> Endpoint:
     return Endpoint.model_validate(
         {"id": "own", "base_url": url, "model": "scripted", "prices": [PRICE], **known, **other}
     )
-
-
-async def open_cap(store: Store, team: str, limit: int = LIMIT) -> None:
-    cap = {"id": CAP_ID, "team": team, "limit_micro": limit, "spent_micro": 0, "reserved_micro": 0}
-    await store.budgets.create(cap)
 
 
 async def accept(store: Store, call: ModelCall) -> None:
@@ -244,11 +242,9 @@ async def test_when_it_must_be_answered_in_azure_then_no_other_endpoint_is_reach
 
 @pytest.mark.claim("C1")
 async def test_when_the_cap_does_not_cover_it_then_no_model_is_called(world: World) -> None:
-    await world.store.budgets.patch(
-        CAP_ID, world.call.team, [{"op": "set", "path": "/limit_micro", "value": AT_MOST - 1}]
-    )
+    await open_cap(world.store.budgets, short := uuid7(), AT_MOST - 1)
     with pytest.raises(CapReached):
-        await world.ask()
+        await world.ask(team=short)
     with pytest.raises(CapMissing):
         await world.ask(team=uuid7())
     assert (await world.cap(), world.model.calls) == ((0, 0), 0)
@@ -371,7 +367,7 @@ async def abandoned(world: World, deadline: timedelta) -> Reservation:
     """The reservation of a worker that died during its call."""
     now = utc_now()
     reservation = Reservation(
-        id=caps.reservation_id(world.call.request_id, "answer", 1),
+        id=reservations.reservation_id(world.call.request_id, "answer", 1),
         team=world.call.team,
         price=PRICE,
         amount_micro=AT_MOST,
@@ -383,10 +379,10 @@ async def abandoned(world: World, deadline: timedelta) -> Reservation:
         region="here",
         residency="own",
         created_at=now,
-        deadline=now + caps.RESERVED_FOR,
+        deadline=now + reservations.RESERVED_FOR,
     )
-    await caps.reserve(world.store.budgets, reservation)
-    assert await caps.begin(world.store.budgets, reservation, now + deadline)
+    reservation = await reservations.reserve(world.store.budgets, reservation, now)
+    assert await reservations.begin(world.store.budgets, reservation, now + deadline)
     return reservation
 
 
@@ -436,7 +432,7 @@ async def failing(world: World, url: str, timeout_seconds: float) -> tuple[list[
     """What is left of a call of a team of its own to a model that doesn't answer."""
     call = replace(world.call, request_id=uuid7(), team=uuid7(), endpoint=endpoint(url))
     other = replace(world, call=call, governor=replace(world.governor, model_timeout_seconds=timeout_seconds))
-    await open_cap(world.store, call.team)
+    await open_cap(world.store.budgets, call.team, LIMIT)
     await accept(world.store, call)
     with pytest.raises(ModelFailed):
         await other.ask()
