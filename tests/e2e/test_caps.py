@@ -40,7 +40,8 @@ class Board:
     async def told(self, kind: str) -> list[dict[str, Any]]:
         """The events of the kind that are in the trail of Sales, the oldest first."""
         await self.asking.kit.run_timer("sweep")
-        kql = f"AuditEvents_CL | where EventType == '{kind}' | summarize arg_max(TimeGenerated, *) by EventId"
+        of_sales = f"AuditEvents_CL | where EventType == '{kind}' and Team == 'sales'"
+        kql = f"{of_sales} | summarize arg_max(TimeGenerated, *) by EventId"
         events = sorted(await query_logs(self.asking.stack, kql), key=lambda event: str(event["EventTime"]))
         return [event | {name: json.loads(event[name]) for name in ("Before", "After")} for event in events]
 

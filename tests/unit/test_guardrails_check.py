@@ -144,7 +144,8 @@ WORDS = st.sampled_from(
 async def test_when_a_text_was_redacted_then_checking_it_again_changes_nothing(text: str) -> None:
     once = await check(text, DEFAULT)
     again = await check(once.text, DEFAULT)
-    assert (again.text, again.verdict.action) == (once.text, Action.ALLOW)
+    assert again.text == once.text
+    assert again.verdict.action.severity < Action.REDACT.severity, "an order may be suspected in what is left"
     assert all(0 <= found.start < found.end <= len(text) for found in once.verdict.findings)
 
 
