@@ -25,8 +25,10 @@ class Period(NamedTuple):
 
 def period_at(kind: PeriodKind, zone: ZoneInfo, moment: datetime) -> Period:
     """The one that the moment is in. A day has 23 to 25 hours where clocks are changed, and may begin at one."""
-    today = moment.astimezone(zone).date()
-    first = _FIRST[kind](today)
+    first = _FIRST[kind](moment.astimezone(zone).date())
+    # Where a clock was put back from just after midnight, the date ran back with it: what counts is when it began.
+    while moment >= _midnight(_NEXT[kind](first), zone):
+        first = _NEXT[kind](first)
     return Period(_id(kind, first), _midnight(first, zone), _midnight(_NEXT[kind](first), zone))
 
 

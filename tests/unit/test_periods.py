@@ -44,3 +44,10 @@ def test_when_clocks_are_changed_then_a_day_has_an_hour_more_or_less(
 ) -> None:
     period = period_at(PeriodKind(kind), ZoneInfo(zone), datetime.fromisoformat(f"{moment}+00:00"))
     assert (period.id, f"{period.begins_at:%Y-%m-%dT%H:%M}", f"{period.ends_at:%Y-%m-%dT%H:%M}") == (id_, begins, ends)
+
+
+def test_when_a_clock_is_put_back_over_midnight_then_the_day_that_began_stays() -> None:
+    zone, midnight = ZoneInfo("America/St_Johns"), datetime(2005, 10, 30, 2, 30, tzinfo=UTC)
+    for minutes in (0, 1, 30, 61):  # at one minute past midnight it was 23:01 of the day before again
+        period = period_at(PeriodKind.DAY, zone, midnight + timedelta(minutes=minutes))
+        assert (period.id, period.begins_at) == ("2005-10-30", midnight)
