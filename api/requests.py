@@ -16,7 +16,8 @@ from api.problems import NoAnswer, NotAvailable
 from governance import requests
 from governance.audit import announce, reference_to_request
 from governance.identity import Caller
-from governance.problems import ProblemError
+from governance.problems import Problem, ProblemError
+from governance.release import withhold
 from governance.requests import Person, Request
 from governance.sealed import SealBroken, unseal
 from governance.switches import Stopped, check_switches, require_running
@@ -40,6 +41,14 @@ class RequestUnknown(ProblemError):
 
     type = "not-found"
     detail = "There is no such request."
+
+
+class AnswerStopped(NoAnswer):
+    """The answer was released, and a switch is on: it stays here."""
+
+    def __init__(self, problem: Problem, request: Request) -> None:
+        super().__init__(problem, request.id)
+        self.request = request
 
 
 class Question(BaseModel):
@@ -121,6 +130,9 @@ async def ingest(call: Call[Question]) -> Reply:
         raise NoAnswer(stop.problem(), request.id) from None
     try:
         return await _reply(services, await _ask(services, request))
+    except AnswerStopped as stop:
+        await _withhold(services, stop)
+        raise
     except (StoreError, BusUnavailable) as error:
         # It may have been accepted: whoever asked can look it up.
         log.warning("request %s: %s: %s", request.id, type(error).__name__, error)
@@ -203,7 +215,7 @@ async def _reply(services: Platform, request: Request) -> Reply:
         # Once more: what was recorded before a stop does not leave after it.
         await require_running(services.store.control, request.assistant)
     except Stopped as stop:
-        raise NoAnswer(stop.problem(), request.id) from None
+        raise AnswerStopped(stop.problem(), request) from None
     if request.sealed is None:
         return Reply(_answer(request, {}))
     try:
@@ -216,6 +228,14 @@ async def _reply(services: Platform, request: Request) -> Reply:
     except StoreError as error:
         log.warning("request %s: its values stay for the sweep: %s", request.id, error)
     return Reply(_answer(request, values))
+
+
+async def _withhold(services: Platform, stop: AnswerStopped) -> None:
+    """Whoever asked is told of the stop instead of the answer, and so is the trail."""
+    try:
+        await withhold(services.store, services.bus, stop.request, stop.problem())
+    except StoreError as error:
+        log.warning("request %s: the trail says that it was answered: %s", stop.request_id, type(error).__name__)
 
 
 def _answer(request: Request, values: Mapping[str, str]) -> Answer:

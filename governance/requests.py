@@ -256,33 +256,46 @@ async def release(requests: Items, request_id: str) -> None:
         return
 
 
-async def withhold(requests: Items, request: Request) -> bool:
+async def withhold_unrecorded(requests: Items, request: Request) -> bool:
     """recorded -> withheld: the audit writer could not be told, so the answer does not leave.
 
     The pending event says so from now on. False if the event was written after all: the answer may then leave.
     """
-    assert request.audit is not None
     problem = Problem(type="not-recorded", detail="The answer is withheld, since its record could not be queued.")
+    try:
+        await _withhold(
+            requests, request, problem, outcome_of(problem), "c.state = 'recorded' and c.audit.status = 'pending'"
+        )
+    except ConditionFailed:
+        return False
+    return True
+
+
+async def withhold_stopped(requests: Items, request: Request, problem: Problem) -> None:
+    """recorded | released -> withheld: a stop came after the outcome was recorded, before the answer was handed over.
+
+    The event's next revision says so, and that of the answer, if it was in the trail already, stays there. Raises
+    :class:`services.documents.ConditionFailed` if the request changed since it was loaded.
+    """
+    await _withhold(requests, request, problem, "withheld", "c.state IN ('recorded', 'released')")
+
+
+async def _withhold(requests: Items, request: Request, problem: Problem, outcome: str, where: str) -> None:
+    assert request.audit is not None
     told = AuditEvent.model_validate(request.audit["event"])
-    untold = {"Outcome": outcome_of(problem), "Reason": problem.type, "Revision": told.Revision + 1}
+    untold = {"Outcome": outcome, "Reason": problem.type, "Revision": told.Revision + 1}
     no_answer = {"Answer": "", "AnswerCharacters": None, "AnswerSha256": ""}
     operations = [
         put("/state", "withheld"),
-        put("/outcome", outcome_of(problem)),
+        put("/outcome", outcome),
         put("/problem", problem.model_dump()),
         put("/audit", pending(told.model_copy(update={**untold, **no_answer}))),
     ]
     operations += [
         {"op": "remove", "path": f"/{name}"} for name in ("answer", "sealed") if getattr(request, name) is not None
     ]
-    pending_still = f"c.audit.status = 'pending' and c.audit.revision = {told.Revision}"
-    try:
-        await requests.patch(
-            request.id, request.id, operations, where=f"from c where c.state = 'recorded' and {pending_still}"
-        )
-    except ConditionFailed:
-        return False
-    return True
+    as_loaded = f"c.audit.revision = {told.Revision}"
+    await requests.patch(request.id, request.id, operations, where=f"from c where {where} and {as_loaded}")
 
 
 async def forget_sealed(requests: Items, request_id: str) -> None:

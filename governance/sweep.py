@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from governance import requests, reservations
 from governance.audit import PARTITION_KEYS, Container, Reference, announce_again, items_of, reference_to_request
 from governance.problems import Problem
+from governance.release import release
 from governance.requests import KeptResults, Request
 from governance.reservations import Reservation, Usage
 from services.bus import Bus
@@ -52,12 +53,12 @@ def kept_usage(store: Store) -> reservations.KeptUsage:
     return kept
 
 
-async def release_written(store: Store, before: datetime) -> int:
+async def release_written(store: Store, bus: Bus, before: datetime) -> int:
     """Lets the answers go that were recorded before a time, are in the trail, and whose release never ran."""
     released = 0
-    query = "SELECT c.id FROM c WHERE c.state = 'recorded' AND c.audit.status = 'written' AND c.ended_at < @before"
+    query = "SELECT * FROM c WHERE c.state = 'recorded' AND c.audit.status = 'written' AND c.ended_at < @before"
     async for document in store.requests.query(query, {"@before": utc_text(before)}):
-        await requests.release(store.requests, document["id"])
+        await release(store, bus, Request.model_validate(document))
         released += 1
     return released
 

@@ -7,14 +7,16 @@ A switch is one document in ``control``: for the platform (scope ``platform``) o
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from governance.changes import Journal, Outdated, change_event
+from pydantic import BaseModel
+
+from governance.changes import Conflict, Journal, Outdated, change_event
 from governance.problems import Problem, ProblemError
-from services.clock import utc_text
+from services.clock import Timestamp, utc_text
 from services.documents import Items, StoreError
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,14 @@ FRESH_SECONDS = 0.3
 """How old a reading may be when a model call is sent."""
 ACKNOWLEDGE_AFTER_SECONDS = 1.0
 """How long after its write a change is acknowledged: longer than any reading that preceded it stays fresh."""
-WATCH_SECONDS = 0.5
+WATCH_SECONDS = 0.4
+"""Between two polls while model calls run, and how long one may take."""
+BLIND_SECONDS = 1.5
+"""After so long without a reading a call is cancelled: with the poll that was under way, less than two seconds after
+the reading before, and so within a second of the acknowledgement of whatever was written since."""
 FRESH_TRIES = 3
+MOST_WAITS = 5
+"""How often a change waits anew because somebody else has made the same one."""
 
 
 class Stopped(ProblemError):
@@ -48,6 +56,13 @@ class SwitchesTooSlow(ProblemError):
 
     type = "not-available"
     detail = "The kill switch could not be read in time; nothing was sent to a model."
+
+
+class SwitchesUnread(ProblemError):
+    """The switches could not be read while a model call ran, so that it could have been stopped unseen."""
+
+    type = "not-available"
+    detail = "The kill switch could not be read while the model answered; the call was cancelled."
 
 
 def assistant_scope(assistant_id: str) -> str:
@@ -95,47 +110,83 @@ async def require_running(control: Items, assistant_id: str) -> None:
     await require_fresh(control, assistant_id, await check_switches(control, assistant_id))
 
 
-async def set_switch(journal: Journal, scope: str, *, stopped: bool, reason: str, actor: str) -> None:
-    """Write a switch with its audit event; acknowledge one second later.
+class Position(BaseModel):
+    """Where a switch is, by whom and since when; running, if nobody ever set it."""
+
+    stopped: bool = False
+    reason: str = ""
+    by: str = ""
+    """Object id in the directory."""
+    at: Timestamp | None = None
+
+
+async def position_of(control: Items, scope: str) -> Position:
+    return Position.model_validate(await control.read(SWITCH_ID, scope) or {})
+
+
+async def list_positions(control: Items, scopes: Iterable[str]) -> dict[str, Position]:
+    """The switches of these scopes that were ever set."""
+    asked = set(scopes)
+    found = control.query("SELECT * FROM c WHERE c.id = @id", {"@id": SWITCH_ID})
+    return {each["scope"]: Position.model_validate(each) async for each in found if each["scope"] in asked}
+
+
+async def set_switch(journal: Journal, scope: str, *, stopped: bool, reason: str, actor: str) -> Position:
+    """Write a switch with its audit event; acknowledge one second later, if it is still so.
 
     The wait is what makes the acknowledgement a promise: no model call that relied on an older reading can start
     after it, since such a reading is stale by then (:data:`FRESH_SECONDS`).
+
+    Of changes that come at once each is written and in the trail, and what the last of them wrote holds. A change is
+    acknowledged only if nobody has written another position since, so the last that is acknowledged is the one that
+    holds; the others raise :class:`governance.changes.Conflict`. The same position starts the second anew.
     """
     position = {"stopped": stopped, "reason": reason}
+    written = await _write(journal, scope, position, actor)
+    for _ in range(MOST_WAITS):
+        await asyncio.sleep(ACKNOWLEDGE_AFTER_SECONDS)
+        now = await journal.store.control.read(SWITCH_ID, scope)
+        if now is None or now["stopped"] != stopped:
+            break
+        if now["_etag"] == written:
+            return Position.model_validate(now)
+        written = now["_etag"]
+    raise Conflict("Somebody else has set this switch since. Look where it is, and set it again if need be.")
+
+
+async def _write(journal: Journal, scope: str, position: dict[str, Any], actor: str) -> str:
+    """The switch's new ETag."""
     while True:
         before = await journal.store.control.read(SWITCH_ID, scope)
         event = change_event(
             "switch.set",
             actor=actor,
             target=scope,
-            reason=reason,
+            reason=position["reason"],
             Before={} if before is None else {name: before[name] for name in position},
             After=position,
         )
         switch = {"id": SWITCH_ID, "scope": scope, "v": 1, **position, "by": actor, "at": utc_text(event.EventTime)}
         try:
             if before is None:
-                await journal.create("control", switch, event)
-            else:
-                await journal.replace("control", before, switch, event)
+                return await journal.create("control", switch, event)
+            return await journal.replace("control", before, switch, event)
         except Outdated:
             continue  # somebody else was faster: what was before is now another
-        break
-    await asyncio.sleep(ACKNOWLEDGE_AFTER_SECONDS)
 
 
 @dataclass(eq=False)
 class _Watched:
     task: asyncio.Task[Any]
     assistant_id: str
-    stop: Stopped | None = None
+    seen_at: float
+    """When the reading was taken that was the last to let it run."""
+    stop: Stopped | SwitchesUnread | None = None
 
 
 class SwitchWatcher:
-    """One a worker: while model calls run, it polls the switches and cancels the calls that they stop.
-
-    A poll that fails is left to the gate after the call, which fails closed.
-    """
+    """One a worker: while model calls run, it polls the switches and cancels the calls that they stop, and those of
+    which it could not read for too long whether they do."""
 
     def __init__(self, control: Items) -> None:
         self._control = control
@@ -144,36 +195,46 @@ class SwitchWatcher:
 
     @asynccontextmanager
     async def watching(self, assistant_id: str) -> AsyncIterator[None]:
-        """Runs its body, cancelled with :class:`Stopped` when a switch that concerns this assistant goes on."""
+        """Runs its body, cancelled with :class:`Stopped` when a switch that concerns this assistant goes on, or
+        :class:`SwitchesUnread`. Whatever a cancelled body raises or returns all the same, it ends so."""
         task = asyncio.current_task()
         assert task is not None
-        watched = _Watched(task, assistant_id)
+        watched = _Watched(task, assistant_id, time.monotonic())
         self._watched.add(watched)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll(), name="switch-watcher")
         try:
             yield
-        except asyncio.CancelledError:
+        except BaseException:
             if watched.stop is None:
                 raise
-            task.uncancel()
-            raise watched.stop from None
         finally:
             self._watched.discard(watched)
+        if watched.stop is not None:
+            task.uncancel()
+            raise watched.stop
 
     async def _poll(self) -> None:
         while self._watched:
             await asyncio.sleep(WATCH_SECONDS)
-            for assistant_id in {watched.assistant_id for watched in self._watched}:
-                try:
-                    await check_switches(self._control, assistant_id)
-                except Stopped as stop:
-                    self._cancel(assistant_id, stop)
-                except StoreError as error:
-                    log.warning("the switches could not be polled: %s", error)
+            await asyncio.gather(*(self._look(each) for each in {watched.assistant_id for watched in self._watched}))
 
-    def _cancel(self, assistant_id: str, stop: Stopped) -> None:
+    async def _look(self, assistant_id: str) -> None:
+        stop: Stopped | None = None
+        reading: Reading | None = None
+        try:
+            async with asyncio.timeout(WATCH_SECONDS):
+                reading = await check_switches(self._control, assistant_id)
+        except Stopped as switched_off:
+            stop = switched_off
+        except (StoreError, TimeoutError) as error:
+            log.warning("the switches could not be polled: %s", type(error).__name__)
+        now = time.monotonic()
         for watched in self._watched:
-            if watched.assistant_id == assistant_id and watched.stop is None:
-                watched.stop = stop
+            if watched.assistant_id != assistant_id or watched.stop is not None:
+                continue
+            if stop is None and reading is not None:
+                watched.seen_at = max(watched.seen_at, reading.taken_at)
+            elif stop is not None or now - watched.seen_at > BLIND_SECONDS:
+                watched.stop = stop or SwitchesUnread()
                 watched.task.cancel()

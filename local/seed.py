@@ -50,10 +50,11 @@ def policy(policy_id: str, rules: dict[str, Any]) -> list[dict[str, Any]]:
     return [*policy_documents(first)]
 
 
-def budget(*, spent_micro: int = 0, **settings: Any) -> list[dict[str, Any]]:
-    """A cap, and the period under way, in which so much is spent."""
+def budget(*, spent_micro: int = 0, told_percent: int = 0, **settings: Any) -> list[dict[str, Any]]:
+    """A cap, and the period under way, in which so much is spent, and the team was told of it up to a threshold."""
     cap = Cap.model_validate(settings)
-    counter = counter_of(cap, cap.period_at(utc_now())).model_copy(update={"spent_micro": spent_micro})
+    so_far = {"spent_micro": spent_micro, "told_percent": told_percent}
+    counter = counter_of(cap, cap.period_at(utc_now())).model_copy(update=so_far)
     return [cap_document(cap), counter.model_dump(mode="json")]
 
 

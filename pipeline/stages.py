@@ -16,6 +16,7 @@ from governance import requests, reservations
 from governance.audit import announce, reference_to_request
 from governance.policies import PolicyUnknown, find_policy
 from governance.problems import Problem, ProblemError
+from governance.release import release as let_go
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
 from governance.sealed import hashing_key, seal
 from governance.switches import Stopped, require_running
@@ -322,15 +323,15 @@ async def _how_it_ended(services: Platform, request: Request, failed: str | None
 async def release(job: Job) -> Step:
     """Let the answer, or the refusal, go to whoever waits for it.
 
-    If it could not be recorded it is withheld, and who waits is told to look: they find a refusal, or nothing.
+    A stop that came since it was recorded withholds an answer. If it could not be recorded it is withheld, too, and who
+    waits is told to look: they find a refusal, or nothing.
     """
     request_id = job["request_id"]
     try:
         services = await platform()
-        if job.get("recorded"):
-            await requests.release(services.store.requests, request_id)
-        else:
-            await _withhold(services, request_id)
+        request = await requests.load(services.store.requests, request_id)
+        if request is not None and (job.get("recorded") or not await _unrecorded(services, request)):
+            await let_go(services.store, services.bus, request)
         if job["reply_session"]:
             await services.bus.send(
                 REPLIES,
@@ -346,11 +347,6 @@ async def release(job: Job) -> Step:
     return PROCEED
 
 
-async def _withhold(services: Platform, request_id: str) -> None:
-    request = await requests.load(services.store.requests, request_id)
-    if (
-        request is not None
-        and request.state == "recorded"
-        and not await requests.withhold(services.store.requests, request)
-    ):
-        await requests.release(services.store.requests, request_id)
+async def _unrecorded(services: Platform, request: Request) -> bool:
+    """Whether it is withheld, since its event is not in the trail and nobody could be told to put it there."""
+    return request.state == "recorded" and await requests.withhold_unrecorded(services.store.requests, request)

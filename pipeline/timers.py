@@ -87,7 +87,7 @@ async def sweep(timer: func.TimerRequest) -> None:
         "reservations": reservations.settle_expired(store.budgets, kept_usage(store), now),
         "thresholds": caps.tell_thresholds(store.budgets, now),
         "audit": announce_pending(store, bus, unwritten),
-        "answers": release_written(store, stuck),
+        "answers": release_written(store, bus, stuck),
         "values": forget_values(store, stuck),
     }
     failed = []

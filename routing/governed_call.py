@@ -19,7 +19,15 @@ from governance import reservations
 from governance.prices import Price
 from governance.problems import ProblemError
 from governance.reservations import Reservation, Usage
-from governance.switches import Reading, Stopped, SwitchWatcher, check_switches, require_fresh, require_running
+from governance.switches import (
+    Reading,
+    Stopped,
+    SwitchesUnread,
+    SwitchWatcher,
+    check_switches,
+    require_fresh,
+    require_running,
+)
 from routing.endpoints import Endpoint, price_of, require_residency
 from routing.messages import Completion, Message
 from routing.providers import ModelError, ModelOutcomeUnknown, complete
@@ -105,7 +113,8 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
 
     Raises :class:`governance.switches.Stopped`, what :func:`governance.reservations.reserve` raises,
     :class:`routing.endpoints.ResidencyRefused`,
-    :class:`routing.endpoints.PriceUnknown`, :class:`governance.switches.SwitchesTooSlow`, :class:`CallUnderWay`,
+    :class:`routing.endpoints.PriceUnknown`, :class:`governance.switches.SwitchesTooSlow`,
+    :class:`governance.switches.SwitchesUnread`, :class:`CallUnderWay`,
     :class:`ModelFailed`, and
     :class:`services.documents.StoreError` when the state that decides can't be read or written.
     """
@@ -204,7 +213,7 @@ async def _place_call(
                 max_output_tokens=call.max_output_tokens,
                 timeout_seconds=governor.model_timeout_seconds,
             )
-    except (Stopped, ModelOutcomeUnknown):
+    except (Stopped, SwitchesUnread, ModelOutcomeUnknown):
         await reservations.settle_in_full(governor.budgets, reservation)
         raise
     except TimeoutError:

@@ -156,9 +156,12 @@ ROWS = (
         GOVERNOR, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {"text": "any"}),
 
     # The kill switches.
+    Row("list_switches", "GET /api/switches", READERS, (OK, OK, OK), ROLE_MISSING),
+    Row("get_switch", "GET /api/switches/platform", READERS, (OK, OK, OK), ROLE_MISSING),
+    Row("get_switch", "GET /api/switches/{ledger}", READERS, (OK, OK, NOT_FOUND), ROLE_MISSING),
     Row("put_switch", "PUT /api/switches/platform",
         GOVERNOR_IT_OPS, (MALFORMED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {}),
-    Row("put_switch", "PUT /api/switches/assistant:{ledger}",
+    Row("put_switch", "PUT /api/switches/{ledger}",
         GOVERNOR_IT_OPS, (MALFORMED, MALFORMED, NOT_FOUND), ROLE_MISSING, {}),
 
     # Caps.

@@ -313,12 +313,12 @@ async def test_when_a_governor_is_limited_to_a_team_then_they_stop_its_assistant
 ) -> None:
     async with bound(company, "governor", binding(company, "Governance Board", "sales")):
         for stopped in (True, False):
-            mine = await company.switch("assistant:sales-helper", stopped=stopped, reason="a drill", person="gus")
+            mine = await company.switch("sales-helper", stopped=stopped, reason="a drill", person="gus")
             assert mine.status == 200
             platform = await company.switch("platform", stopped=stopped, reason="a drill", person="gus")
             platform.is_problem(403, "role-missing")
             others = [
-                await company.switch(f"assistant:{each}", stopped=stopped, reason="a drill", person="gus")
+                await company.switch(each, stopped=stopped, reason="a drill", person="gus")
                 for each in ("ledger", "handbook", "no-such-assistant")
             ]
             others[0].is_problem(404, "not-found")

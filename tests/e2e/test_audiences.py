@@ -33,7 +33,7 @@ PUBLISHERS, GOVERNORS = GROUPS["Sales Publishers"], GROUPS["Governance Board"]
 
 ROUTES = {each.name: each.route for each in OPERATIONS.values() if "{assistant_id}" in each.route}
 """Every operation that is about an assistant."""
-ROUTES["put_switch"] = "switches/assistant:{assistant_id}"
+ROUTES |= dict.fromkeys(("get_switch", "put_switch"), "switches/{assistant_id}")
 
 UNTOLD = {"Date": ""}
 """A header that tells nothing of what was asked for."""
@@ -53,7 +53,7 @@ class Caller:
                 return made.may_be_asked(self.groups)
             case (Role.PUBLISHER,):
                 return PUBLISHERS in self.groups and made.draft_team == "sales"
-            case (Role.GOVERNOR, Role.IT_OPS):
+            case (Role.GOVERNOR, Role.IT_OPS, *_):
                 return GOVERNORS in self.groups and made.draft_team == "sales"
         pytest.fail(f"who may {operation}?")
 
@@ -113,7 +113,7 @@ async def test_when_groups_and_audiences_are_any_then_what_is_listed_can_be_aske
 
     nothing = await calls(asking, "no-such-assistant", token)
     for operation, reply in nothing.items():
-        if operation == "put_switch" and GOVERNORS not in caller.groups:
+        if operation in ("get_switch", "put_switch") and GOVERNORS not in caller.groups:
             reply.is_problem(403, "role-missing")
         else:
             reply.is_problem(404, "not-found")

@@ -117,7 +117,7 @@ async def test_when_a_body_is_far_over_the_limit_then_413(asking: Asking) -> Non
 async def test_when_a_prompt_is_as_long_as_may_be_then_its_length_is_no_reason_to_refuse_it(asking: Asking) -> None:
     """Asked of an assistant that is stopped: that is looked at after the length, and spares the guardrails."""
     path = "/api/assistants/handbook/requests"
-    async with asking.stopped("assistant:handbook", "closed for the day"):
+    async with asking.stopped("handbook", "closed for the day"):
         for character in ("x", "ß", "語", "😀"):
             (await send(asking, question(character * LIMIT), path=path)).is_problem(423, "stopped")
 

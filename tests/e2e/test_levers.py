@@ -29,7 +29,7 @@ async def test_when_the_platform_is_stopped_then_nobody_is_answered_until_it_is_
 
 @pytest.mark.claim("K1", "K3")
 async def test_when_one_assistant_is_stopped_then_the_others_answer(asking: Asking) -> None:
-    async with asking.stopped("assistant:sales-helper", "it promises discounts"):
+    async with asking.stopped("sales-helper", "it promises discounts"):
         async with asking.no_model_call():
             problem = (await asking.ask(OFFER)).is_problem(423, "stopped")
         assert problem["detail"] == "it promises discounts"
@@ -52,7 +52,7 @@ async def test_when_a_switch_is_pulled_then_a_model_call_in_flight_is_cancelled_
     async with asking.going_wrong("models", {"operation": "chat", "kind": "delay", "seconds": 30}):
         question = asyncio.create_task(asking.ask(OFFER))
         await eventually(calling)
-        async with asking.stopped("assistant:sales-helper", "it promises discounts"):
+        async with asking.stopped("sales-helper", "it promises discounts"):
             acknowledged = time.monotonic()
             problem = (await question).is_problem(423, "stopped")
             assert time.monotonic() - acknowledged < 5
@@ -78,14 +78,16 @@ async def test_when_a_switch_is_pulled_after_an_answer_then_the_status_url_withh
 
 @pytest.mark.claim("A3", "K3")
 async def test_when_a_switch_is_set_then_the_trail_says_by_whom_and_what_it_was_before(asking: Asking) -> None:
-    async with asking.stopped("assistant:handbook", "the handbook is being rewritten"):
+    async with asking.stopped("handbook", "the handbook is being rewritten"):
         pulled = await asking.trail("EventType == 'switch.set' and Reason == 'the handbook is being rewritten'")
         assert (pulled["Target"], pulled["Outcome"]) == ("assistant:handbook", "done")
         assert pulled["Actor"] == str(asking.stack.person("ivan").oid)
         on = {"stopped": True, "reason": "the handbook is being rewritten"}
         assert json.loads(pulled["After"]) == on
-        again = await asking.switch("assistant:handbook", stopped=False, reason="the handbook is rewritten")
-        assert again.body == {"scope": "assistant:handbook", "stopped": False, "reason": "the handbook is rewritten"}
+        again = await asking.switch("handbook", stopped=False, reason="the handbook is rewritten")
+        said = {name: again.body[name] for name in ("scope", "stopped", "reason", "by")}
+        running = {"scope": "handbook", "stopped": False, "reason": "the handbook is rewritten"}
+        assert said == {**running, "by": str(asking.stack.person("ivan").oid)}
         released = await asking.trail("EventType == 'switch.set' and Reason == 'the handbook is rewritten'")
         assert json.loads(released["Before"]) == on
         assert json.loads(released["After"]) == {"stopped": False, "reason": "the handbook is rewritten"}
@@ -98,14 +100,14 @@ async def test_when_somebody_without_the_role_sets_a_switch_then_403_and_nothing
 ) -> None:
     async with asking.nothing_written():
         for stopped in (True, False):
-            for scope in ("platform", "assistant:sales-helper", "assistant:no-such-assistant"):
+            for scope in ("platform", "sales-helper", "no-such-assistant"):
                 reply = await asking.switch(scope, stopped=stopped, reason="any", person=person)
                 reply.is_problem(403, "role-missing")
 
 
 async def test_when_a_switch_is_of_nothing_that_there_is_then_404(asking: Asking) -> None:
     async with asking.nothing_written():
-        for scope in ("assistant:no-such-assistant", "assistant:", "assistant", "everything", "Platform"):
+        for scope in ("no-such-assistant", "assistant:sales-helper", "assistant:", "everything", "Platform"):
             (await asking.switch(scope, stopped=True, reason="any")).is_problem(404, "not-found")
 
 

@@ -113,7 +113,7 @@ async def test_when_support_reads_everything_it_may_then_no_content_pattern_addr
     blocked = await asking.ask(f"How do I build a bomb of {prompt}?")
     for each in (asked, blocked):
         await asking.audited(each.body["request_id"])
-    async with asking.stopped("assistant:handbook", reason):
+    async with asking.stopped("handbook", reason):
         await asking.trail(f"EventType == 'switch.set' and Reason == '{reason}'")
     ready = {name: standin.ready for name, standin in asking.stack.standins.items()}
     secret = {

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,10 +13,21 @@ import pytest_asyncio
 
 from governance import requests, reservations
 from governance.caps import CapMissing, current_counter, read_cap
+from governance.changes import Conflict, Journal
 from governance.prices import Price
 from governance.requests import KeptResults, Person, Request
 from governance.reservations import CapReached, Reservation
-from governance.switches import PLATFORM, SWITCH_ID, Stopped, SwitchWatcher, assistant_scope
+from governance.switches import (
+    PLATFORM,
+    SWITCH_ID,
+    Position,
+    Stopped,
+    SwitchesUnread,
+    SwitchWatcher,
+    assistant_scope,
+    position_of,
+    set_switch,
+)
 from local.control import ControlClient
 from local.models.server import Models
 from local.standin import Control, Fault, serving
@@ -25,7 +36,7 @@ from routing.endpoints import Endpoint, PriceUnknown, ResidencyRefused
 from routing.governed_call import CallUnderWay, Governed, Governor, ModelCall, ModelFailed, governed_call
 from services.clock import utc_now, uuid7
 from services.documents import Store, StoreUnavailable
-from tests.stack.caps_kit import open_cap
+from tests.stack.caps_kit import Unreachable, open_cap
 from tests.stack.cosmos_kit import certificates as certificates
 from tests.stack.store_kit import Account, account
 
@@ -337,6 +348,83 @@ async def test_when_the_switches_cannot_be_read_during_the_call_then_the_gate_af
     with pytest.raises(StoreUnavailable):
         await asking
     assert await world.cap() == (COST, 0)
+
+
+@pytest.mark.claim("K3")
+async def test_when_the_switches_cannot_be_read_for_long_during_the_call_then_it_is_cancelled(world: World) -> None:
+    world.model.fault(kind="delay", seconds=8)
+    asking = asyncio.create_task(world.ask())
+    await world.when(lambda: world.model.calls)
+    world.account.fault("read control", times=100)
+    async with asyncio.timeout(4):
+        with pytest.raises(SwitchesUnread):
+            await asking
+    world.account.control.faults.clear()
+    await world.when(lambda: world.model.control.counts["chat:cancelled"])
+    assert (await world.states(), await world.cap()) == (["settled"], (AT_MOST, 0))
+
+
+@pytest.mark.claim("K3")
+async def test_when_whoever_makes_the_call_does_not_notice_the_stop_then_it_ends_stopped_all_the_same(
+    world: World,
+) -> None:
+    watcher = SwitchWatcher(world.store.control)
+
+    async def deaf() -> str:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            return "an answer"
+        return "never"
+
+    async def loud() -> str:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+        return "never"
+
+    async def watched(call: Callable[[], Awaitable[str]]) -> str:
+        async with watcher.watching(world.call.assistant):
+            return await call()
+
+    calls = [asyncio.create_task(watched(call)) for call in (deaf, loud)]
+    await asyncio.sleep(0)
+    await world.switch()
+    async with asyncio.timeout(2):
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in ended] == [Stopped, Stopped]
+
+
+# -- the switches themselves
+
+
+@pytest.mark.claim("K3", "A3")
+async def test_when_a_stop_and_a_release_come_at_once_then_the_last_acknowledged_holds_and_both_are_in_the_trail(
+    world: World,
+) -> None:
+    journals = [Journal(store, Unreachable()) for store in (world.store, await world.account.store())]
+    scope = assistant_scope(world.call.assistant)
+    setting = (
+        set_switch(journals[n % 2], scope, stopped=bool(n % 2), reason=f"number {n}", actor="gus") for n in range(4)
+    )
+    ended = await asyncio.gather(*setting, return_exceptions=True)
+    now = await position_of(world.store.control, scope)
+    acknowledged = [each for each in ended if isinstance(each, Position)]
+    assert {type(each) for each in ended} == {Position, Conflict}
+    assert acknowledged
+    assert all(each == now for each in acknowledged)
+    found = world.store.control.query("SELECT * FROM c WHERE c.type = 'audit'", partition=scope)
+    assert {each["audit"]["event"]["Reason"] async for each in found} == {f"number {n}" for n in range(4)}
+
+
+@pytest.mark.claim("K3")
+async def test_when_a_stop_is_repeated_then_each_is_acknowledged(world: World) -> None:
+    journal, scope = Journal(world.store, Unreachable()), assistant_scope(world.call.assistant)
+    stops = (set_switch(journal, scope, stopped=True, reason=f"number {n}", actor="gus") for n in range(3))
+    assert all(each.stopped for each in await asyncio.gather(*stops))
+    with pytest.raises(Stopped):
+        await world.ask()
 
 
 # -- again

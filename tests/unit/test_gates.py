@@ -24,7 +24,7 @@ OURS = {
     *("ingest", "get_request", "start", "answer_request"),
     *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
     *("write_audit", "rollup_costs", "reconcile_costs", "reset_caps", "sweep", "reconcile_audit"),
-    *("list_assistants", "get_assistant", "get_me", "put_switch", "get_openapi"),
+    *("list_assistants", "get_assistant", "get_me", "list_switches", "get_switch", "put_switch", "get_openapi"),
     *("list_caps", "get_cap", "put_cap", "reset_cap", "get_costs", "get_costs_table"),
     *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
     *("publish_assistant", "restore_assistant", "retire_assistant"),
@@ -35,6 +35,9 @@ OURS = {
 }
 DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 """What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
+
+CALLING = {"check_prompt", "infer", "check_answer"}
+"""Those that can lead to a model call. What becomes of each when stopped or capped: tests/e2e/test_stop.py."""
 
 HANDED_IN = frozenset({"Detectors"})
 """Classes whose methods are called through an interface (``guardrails.topics.Remote``), by whoever is handed one."""
@@ -125,9 +128,8 @@ def test_when_the_app_is_loaded_then_these_are_its_functions(functions: dict[str
 def test_when_functions_are_followed_then_only_infer_and_judges_come_to_a_model_and_through_governed_call(
     calls: Calls, functions: dict[str, Any]
 ) -> None:
-    calling = {"check_prompt", "infer", "check_answer"}
-    assert reaching(calls, functions, "routing.governed_call.governed_call") == calling
-    assert reaching(calls, functions, "routing.providers.complete") == calling
+    assert reaching(calls, functions, "routing.governed_call.governed_call") == CALLING
+    assert reaching(calls, functions, "routing.providers.complete") == CALLING
 
 
 @pytest.mark.claim("I1")
