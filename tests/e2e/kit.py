@@ -177,7 +177,7 @@ async def opened(stack: Stack) -> AsyncIterator[Kit]:
             logs["workspace_id"],
         )
         # A connection for each call: no test meets one that an instance took with it when it died.
-        connector = aiohttp.TCPConnector(force_close=True)
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
         http = await exits.enter_async_context(aiohttp.ClientSession(connector=connector))
         yield Kit(stack, Store(cosmos, DATABASE), Bus(bus), audit_log, http)
 
