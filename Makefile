@@ -25,7 +25,7 @@ test: bootstrap
 	@scripts/check all
 
 bench: bootstrap
-	@for each in $(or $(ONLY),request_cost hidden_assistants); do $(python) -m bench.$$each || exit; echo; done
+	@for each in $(or $(ONLY),request_cost hidden_assistants caps stop); do $(python) -m bench.$$each || exit; echo; done
 
 bench-guardrails: bootstrap
 	@$(python) -m bench.pii --data $(DATA)
