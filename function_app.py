@@ -3,7 +3,7 @@
 import azure.durable_functions as df
 import azure.functions as func
 
-from api import assistants, caps, costs, openapi, policies, publishing, requests, support, switches, teams
+from api import assistants, audit, caps, costs, openapi, policies, publishing, requests, support, switches, teams
 from pipeline import answer_request, audit_writer, stages, start, timers
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
@@ -20,6 +20,7 @@ for blueprint in (
     teams.bp,  # HTTP: teams and role bindings
     policies.bp,  # HTTP: guardrail policies, their versions, trying one
     switches.bp,  # HTTP: put_switch
+    audit.bp,  # HTTP: the trail, one's own and the teams'
     caps.bp,  # HTTP: cost caps
     costs.bp,  # HTTP: what everything cost
     support.bp,  # HTTP: support grants, and what support may read

@@ -35,6 +35,7 @@ PROBLEM_TYPES = {
     "precondition-required": ProblemType(428, "Say what you are changing", "refused"),
     "policy-blocked": ProblemType(422, "The acceptable use policy blocks this", "refused"),
     "stopped": ProblemType(423, "Stopped by the kill switch", "stopped"),
+    "too-many-queries": ProblemType(429, "Too many at once", "refused", 10),
     "model-failed": ProblemType(502, "The model did not answer", "failed", 30),
     "not-available": ProblemType(503, "Not available", "failed", 30),
     "not-recorded": ProblemType(503, "The answer could not be recorded", "failed", 30),

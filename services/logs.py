@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import AzureError, HttpResponseError
 from azure.monitor.ingestion.aio import LogsIngestionClient
 from azure.monitor.query import LogsQueryStatus
 from azure.monitor.query.aio import LogsQueryClient
@@ -14,12 +14,23 @@ from azure.monitor.query.aio import LogsQueryClient
 TIMEOUT_SECONDS = 60.0
 
 
-CALL_BYTES = 1_000_000
+CALL_BYTES = 900_000
 """For one ingestion call: Azure takes 1,048,576 bytes, and the SDK's own splitting forgets the separators."""
+
+
+MOST_QUERIES = 2
+"""Of this process at once: Log Analytics answers five of an identity, which all processes share
+(https://learn.microsoft.com/azure/azure-monitor/service-limits#log-queries-and-language)."""
+WAIT_SECONDS = 5.0
+"""For its turn."""
 
 
 class LogsUnavailable(Exception):
     """Log Analytics did not take the events, or did not answer the query. Whoever called tries again later."""
+
+
+class LogsBusy(LogsUnavailable):
+    """Too many queries at once."""
 
 
 def in_calls(events: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -48,6 +59,7 @@ class AuditLog:
         self._rule_id = rule_id
         self._stream = stream
         self._workspace = workspace
+        self._turns = asyncio.Semaphore(MOST_QUERIES)
 
     async def upload(self, events: list[dict[str, Any]]) -> None:
         """Every event, in calls of less than 1 MB. Raises :class:`LogsUnavailable`; some may then be there."""
@@ -62,12 +74,24 @@ class AuditLog:
             raise LogsUnavailable(type(error).__name__) from None
 
     async def query(self, kql: str, over: timedelta) -> list[dict[str, Any]]:
-        """The rows of the first table, by column name. Raises :class:`LogsUnavailable`, also for a partial answer."""
+        """The rows of the first table, by column name.
+
+        Raises :class:`LogsUnavailable`, also for a partial answer, and :class:`LogsBusy`.
+        """
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise LogsBusy from None
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 answer = await self._query.query_workspace(self._workspace, kql, timespan=over)
+        except HttpResponseError as error:
+            raise (LogsBusy if error.status_code == 429 else LogsUnavailable)(f"status {error.status_code}") from None
         except (AzureError, TimeoutError, OSError) as error:
             raise LogsUnavailable(type(error).__name__) from None
+        finally:
+            self._turns.release()
         if answer.status is not LogsQueryStatus.SUCCESS:
             raise LogsUnavailable("the query was answered in part only")
         table = answer.tables[0]

@@ -74,6 +74,7 @@ GOVERNOR_AUDITOR = frozenset({Role.GOVERNOR, Role.AUDITOR})
 NAMERS = frozenset({Role.GOVERNOR, Role.AUDITOR, Role.PUBLISHER})
 GOVERNOR_IT_OPS = frozenset({Role.GOVERNOR, Role.IT_OPS})
 
+AUDITOR = frozenset({Role.AUDITOR})
 READERS = frozenset({Role.GOVERNOR, Role.IT_OPS, Role.AUDITOR})
 
 STALE = '"stale"'
@@ -163,6 +164,10 @@ ROWS = (
         GOVERNOR_IT_OPS, (MALFORMED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {}),
     Row("put_switch", "PUT /api/switches/{ledger}",
         GOVERNOR_IT_OPS, (MALFORMED, MALFORMED, NOT_FOUND), ROLE_MISSING, {}),
+
+    # The trail.
+    Row("get_own_trail", "GET /api/me/audit?limit=0", NOBODY, _NEVER, MALFORMED),
+    Row("get_trail", "GET /api/audit?limit=0", AUDITOR, (MALFORMED, MALFORMED, MALFORMED), ROLE_MISSING),
 
     # Caps.
     Row("list_caps", "GET /api/caps", READERS, _TEAMS, ROLE_MISSING, shows=_capped),

@@ -1,0 +1,150 @@
+"""Reading the trail over HTTP: everybody their own events, an auditor those of the teams that the role reaches."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from governance.access import ACCESS, Binding, Role, role_document
+from tests.e2e.asking import Asking, Reply
+from tests.e2e.kit import eventually
+
+OFFER = "What makes a good offer?"
+
+
+async def trail(asking: Asking, query: str = "", *, person: str = "audrey", path: str = "audit") -> Reply:
+    return await asking.call("GET", f"/api/{path}?{query}", token=asking.stack.token(person))
+
+
+async def own(asking: Asking, query: str = "", *, person: str = "alice") -> list[Any]:
+    reply = await trail(asking, query, person=person, path="me/audit")
+    assert reply.status == 200, reply.text
+    events: list[Any] = reply.body["events"]
+    return events
+
+
+async def asked(asking: Asking, person: str = "alice", assistant: str = "sales-helper") -> str:
+    """The id of a question that was answered, or refused, and whose event is in the trail."""
+    reply = await asking.ask(OFFER, person=person, assistant=assistant)
+    request_id = str(reply.body["request_id"])
+    await asking.audited(request_id)
+    return request_id
+
+
+@asynccontextmanager
+async def limited_to_finance(asking: Asking) -> AsyncIterator[None]:
+    """The auditors. (Nobody could bind them so and look at it as the auditor that they were.)"""
+    config, group = asking.kit.store.config, asking.stack.group("Internal Audit")
+    before = await config.read(f"role:{Role.AUDITOR}", ACCESS)
+    assert before is not None
+    await config.upsert(role_document(Role.AUDITOR, [Binding(group=group, teams=["finance"])]))
+    try:
+        yield
+    finally:
+        await config.upsert(before)
+
+
+@pytest.mark.claim("A1", "A6")
+async def test_when_somebody_reads_their_trail_then_it_has_what_they_asked_and_nothing_of_anybody_else(
+    asking: Asking,
+) -> None:
+    hers, his = await asked(asking), await asked(asking, "carol", "ledger")
+    mine = await own(asking, "type=request")
+    assert {each["actor"] for each in mine} == {str(asking.stack.person("alice").oid)}
+    event = next(each for each in mine if each["request_id"] == hers)
+    assert (event["prompt"], event["outcome"], event["team"]) == (OFFER, "answered", "sales")
+    assert event["answer"]
+    assert event["verdicts"]["check_prompt"]["action"] == "allow"
+    assert his not in {each["request_id"] for each in mine}
+    of_carol = await own(asking, "type=request&outcome=refused", person="carol")
+    assert his in {each["request_id"] for each in of_carol}
+    assert {each["outcome"] for each in of_carol} == {"refused"}
+
+
+@pytest.mark.claim("A6")
+async def test_when_an_auditor_of_one_team_reads_the_trail_then_nothing_of_another_team_or_the_platform_is_in_it(
+    asking: Asking,
+) -> None:
+    hers, his = await asked(asking), await asked(asking, "carol", "ledger")
+    everything = (await trail(asking, "limit=500")).body["events"]
+    assert {hers, his} <= {each["request_id"] for each in everything}
+    async with limited_to_finance(asking):
+        of_finance = (await trail(asking, "limit=500")).body["events"]
+        assert {each["team"] for each in of_finance} == {"finance"}
+        assert his in {each["request_id"] for each in of_finance}
+        assert (await trail(asking, "team=sales")).body["events"] == []
+    (await trail(asking, person="alice")).is_problem(403, "role-missing")
+    (await trail(asking, person="gus")).is_problem(403, "role-missing")
+
+
+@pytest.mark.claim("A6")
+async def test_when_conditions_are_given_then_the_events_meet_all_of_them(asking: Asking) -> None:
+    request_id = await asked(asking)
+    alice = str(asking.stack.person("alice").oid)
+    query = f"person={alice}&team=sales&assistant=sales-helper&type=request&outcome=answered&model=scripted&limit=500"
+    found = (await trail(asking, query)).body["events"]
+    assert request_id in {each["request_id"] for each in found}
+    told = {(each["actor"], each["team"], each["assistant"], each["event_type"])
+            for each in found}  # fmt: skip
+    assert told == {(alice, "sales", "sales-helper", "request")}
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert (await trail(asking, f"from={tomorrow}&to={tomorrow}")).body["events"] == []
+
+
+@pytest.mark.claim("A6")
+async def test_when_pages_are_read_one_after_the_other_then_every_event_comes_once_the_latest_first(
+    asking: Asking,
+) -> None:
+    for _ in range(3):
+        await asked(asking)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole = (await trail(asking, f"to={now}&limit=500&type=request")).body
+    assert whole["cursor"] is None
+    pages, cursor = list[Any](), ""
+    while True:
+        page = (await trail(asking, f"to={now}&limit=2&type=request{cursor}")).body
+        pages += page["events"]
+        if page["cursor"] is None:
+            break
+        assert len(page["events"]) == 2
+        cursor = f"&cursor={page['cursor']}"
+    assert pages == whole["events"]
+    times = [each["event_time"] for each in pages]
+    assert times == sorted(times, reverse=True)
+    assert datetime.fromisoformat(whole["complete_until"]) < datetime.now(UTC)
+
+
+HOSTILE = ["'", "' or 1==1 //", 'x" | union *', "a' | take 9 //", "\\", "$where", "*", "a\nb", "café", "", "x" * 101]
+
+
+@pytest.mark.claim("A6")
+@pytest.mark.parametrize("name", ["person", "team", "assistant", "type", "outcome", "model", "from", "to", "cursor"])
+async def test_when_a_condition_is_hostile_then_it_is_refused_or_finds_nothing(asking: Asking, name: str) -> None:
+    for value in HOSTILE:
+        if value:
+            (await trail(asking, f"{name}={quote(value)}")).is_problem(400, "malformed")
+    (await trail(asking, "kql=AuditEvents_CL")).is_problem(400, "malformed")
+    (await trail(asking, "person=alice", person="alice", path="me/audit")).is_problem(400, "malformed")
+
+
+@pytest.mark.claim("A3", "A6")
+async def test_when_the_trail_is_read_then_that_is_in_it(asking: Asking) -> None:
+    await trail(asking, "team=finance&outcome=refused")
+    event = await asking.trail("EventType == 'audit.read' and After has 'finance' and After has 'refused'")
+    assert (event["Actor"], event["Target"]) == (str(asking.stack.person("audrey").oid), "audit")
+
+    async def noted() -> None:
+        assert "audit:own" in {each["target"] for each in await own(asking, "type=audit.read")}
+
+    await eventually(noted)
+
+
+@pytest.mark.claim("A6")
+async def test_when_log_analytics_has_too_many_queries_then_it_is_said(asking: Asking) -> None:
+    async with asking.going_wrong("loganalytics", {"operation": "query*", "kind": "status", "status": 429}):
+        reply = await trail(asking)
+    reply.is_problem(429, "too-many-queries")
+    assert reply.headers["Retry-After"] == "10"
