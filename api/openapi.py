@@ -4,6 +4,7 @@ https://spec.openapis.org/oas/v3.1.0
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import azure.durable_functions as df
@@ -121,9 +122,20 @@ def _query(declared: Operation) -> list[dict[str, Any]]:
     schema = declared.query.model_json_schema()
     required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": of}
+        {"name": name, "in": "query", "required": name in required, "schema": _whole(of, schema.get("$defs", {}))}
         for name, of in schema["properties"].items()
     ]
+
+
+def _whole(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """The schema with what it refers to in its place."""
+    if isinstance(schema, list):
+        return [_whole(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = schema.get("$ref", "").rpartition("/")[2]
+    of = definitions[named] if named else {}
+    return {name: _whole(each, definitions) for name, each in (of | schema).items() if name != "$ref"}
 
 
 def _first_line(model: type[BaseModel]) -> str:

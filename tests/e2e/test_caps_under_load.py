@@ -174,7 +174,9 @@ def holds(burst: Burst) -> None:
 async def test_when_250_ask_two_instances_at_once_and_20_fit_then_exactly_20_reach_the_model(cap: Cap) -> None:
     burst = await cap.burst(BURST)
     holds(burst)
-    assert (burst.model_calls, burst.statuses) == (ROOM, {200: ROOM, 402: BURST - ROOM})
+    assert (burst.model_calls, burst.statuses[200]) == (ROOM, ROOM)
+    # A machine too busy to queue them all in time says so to some.
+    assert burst.statuses[402] + burst.statuses[503] == BURST - ROOM
     after = await cap.burst(4)
     assert (after.model_calls, after.statuses) == (0, {402: 4})
 
