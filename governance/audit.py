@@ -10,6 +10,7 @@ highest ``Revision``.
 import hashlib
 import types
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +22,8 @@ from services.documents import Items, Store
 ANNOUNCED_FOR = timedelta(minutes=10)
 COLUMN_BYTES = 60_000
 """Of UTF-8, for one text: Log Analytics cuts a column at 64 KB."""
+TEXT = "text"
+"""The type of the rows that go on with the prompt and answer of an event."""
 
 
 class AuditEvent(BaseModel):
@@ -35,6 +38,9 @@ class AuditEvent(BaseModel):
     EventId: str
     Revision: int = 1
     """Should an event have more than one row, the highest revision is what holds."""
+    Part: int = 1
+    """An event whose prompt or answer is too long for a column has more rows, numbered, of the type ``text``."""
+    Parts: int = 1
     EventType: str
     """``request``; what an administrator did: ``switch.set``, ``team.set``, ``assistant.publish``, ...; what support
     did: ``support.read``, ``support.refuse``."""
@@ -53,7 +59,7 @@ class AuditEvent(BaseModel):
     Prompt: str = ""
     PromptCharacters: int | None = None
     PromptSha256: str = ""
-    """Of the whole text that ``Prompt`` is the beginning of."""
+    """Of the whole text, in UTF-8."""
     Answer: str = ""
     AnswerCharacters: int | None = None
     AnswerSha256: str = ""
@@ -82,11 +88,41 @@ class AuditEvent(BaseModel):
     """Under which support grant it was done."""
 
 
-def cut(text: str) -> tuple[str, int, str]:
-    """Text for a column: its beginning, its whole length, and the SHA-256 of the whole."""
-    encoded = text.encode()
-    beginning = encoded[:COLUMN_BYTES].decode(errors="ignore")  # a character cut in two is left out
-    return beginning, len(text), hashlib.sha256(encoded).hexdigest()
+def measured(text: str | None) -> tuple[str, int | None, str]:
+    """A text for the trail, how many characters it has, and its SHA-256."""
+    if text is None:
+        return "", None, ""
+    return text, len(text), hashlib.sha256(text.encode()).hexdigest()
+
+
+def rows_of(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """An event as Log Analytics takes it: one row, and one more of the type ``text`` for each further column's worth of
+    its prompt or answer. What identifies the event is in each."""
+    prompts, answers = pieces(event["Prompt"]), pieces(event["Answer"])
+    parts = max(len(prompts), len(answers))
+    texts = zip_longest(prompts, answers, fillvalue="")
+    first = {**event, "Parts": parts}
+    further = {**{name: event[name] for name in _IDENTIFYING}, "EventType": TEXT, "Parts": parts}
+    return [
+        {**(further if part > 1 else first), "Part": part, "Prompt": prompt, "Answer": answer}
+        for part, (prompt, answer) in enumerate(texts, start=1)
+    ]
+
+
+_IDENTIFYING = (
+    "TimeGenerated", "EventTime", "EventId", "Revision", "Outcome", "Actor", "Team", "Assistant", "RequestId",
+)  # fmt: skip
+
+
+def pieces(text: str) -> list[str]:
+    """The text in pieces of at most COLUMN_BYTES, no character cut in two; one piece if it is empty."""
+    found = []
+    rest = text.encode()
+    while len(rest) > COLUMN_BYTES:
+        piece = rest[:COLUMN_BYTES].decode(errors="ignore")
+        found.append(piece)
+        rest = rest[len(piece.encode()) :]
+    return [*found, rest.decode()]
 
 
 _KQL_TYPES: dict[Any, str] = {str: "string", int: "long", datetime: "datetime", dict: "dynamic", list: "dynamic"}
@@ -170,7 +206,19 @@ async def mark_written(items: Items, reference: Reference, revision: int) -> Non
     An outbox document has no other purpose, so it expires from then on. Raises
     :class:`services.documents.ConditionFailed` if the event has changed since: it is then uploaded again.
     """
-    change: list[dict[str, Any]] = [{"op": "set", "path": "/audit/status", "value": "written"}]
-    if reference.container != "requests":
+    await _mark(items, reference, revision, "written")
+
+
+async def mark_rejected(items: Items, reference: Reference, revision: int) -> None:
+    """pending -> rejected: Log Analytics does not take it, and whoever looks after that has it. It does not expire.
+
+    Raises what :func:`mark_written` raises.
+    """
+    await _mark(items, reference, revision, "rejected")
+
+
+async def _mark(items: Items, reference: Reference, revision: int, status: Literal["written", "rejected"]) -> None:
+    change: list[dict[str, Any]] = [{"op": "set", "path": "/audit/status", "value": status}]
+    if reference.container != "requests" and status == "written":
         change.append({"op": "set", "path": "/ttl", "value": KEPT_SECONDS})
     await items.patch(reference.id, reference.partition, change, where=f"from c where c.audit.revision = {revision}")

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from governance.audit import AuditEvent, cut, pending
+from governance.audit import AuditEvent, measured, pending
 from governance.problems import Problem
 from governance.reservations import Reservation
 from services.clock import Timestamp, utc_now, utc_text
@@ -171,9 +171,7 @@ def audit_event(
 
     Which model was called, and what it cost, is what the ledger says, so that calls which brought no answer are told.
     """
-    prompt, answer = request.checked_prompt, None if problem else request.answer
-    prompt_cut = cut(prompt) if prompt is not None else ("", None, "")
-    answer_cut = cut(answer) if answer is not None else ("", None, "")
+    prompt, answer = measured(request.checked_prompt), measured(None if problem else request.answer)
     used, called = request.model, next((each for each in reversed(attempts) if ":answer:" in each.id), None)
     return AuditEvent(
         TimeGenerated=ended_at,
@@ -188,12 +186,12 @@ def audit_event(
         AssistantVersion=request.assistant_version,
         RequestId=request.id,
         TraceId=request.trace_parent.split("-")[1],
-        Prompt=prompt_cut[0],
-        PromptCharacters=prompt_cut[1],
-        PromptSha256=prompt_cut[2],
-        Answer=answer_cut[0],
-        AnswerCharacters=answer_cut[1],
-        AnswerSha256=answer_cut[2],
+        Prompt=prompt[0],
+        PromptCharacters=prompt[1],
+        PromptSha256=prompt[2],
+        Answer=answer[0],
+        AnswerCharacters=answer[1],
+        AnswerSha256=answer[2],
         Verdicts={name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
         Stages={
             name: {"started_at": utc_text(stage.started_at), "ms": stage.milliseconds}

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from pydantic.alias_generators import to_snake
 
 from governance.access import GroupId, Scope, TeamId
-from governance.audit import AuditEvent
+from governance.audit import TEXT, AuditEvent
 from governance.problems import ProblemError
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import Store
@@ -100,10 +100,25 @@ async def read_trail(
     events = [
         TrailEvent.model_validate({name: value for name, value in row.items() if value is not None}) for row in rows
     ]
-    if len(events) <= limit:
-        return events, None
-    last = events[limit - 1]
-    return events[:limit], f"{utc_text(last.EventTime)}_{last.EventId}"
+    last = events[limit - 1] if len(events) > limit else None
+    events = await _whole(audit_log, events[:limit], utc_now() - wanted.begin + LATE)
+    return events, None if last is None else f"{utc_text(last.EventTime)}_{last.EventId}"
+
+
+async def _whole(audit_log: AuditLog, events: list[TrailEvent], over: timedelta) -> list[TrailEvent]:
+    """The events with the rest of their texts."""
+    long = {event.EventId: event for event in events if event.Parts > 1}
+    if not long:
+        return events
+    of_these = f"EventType == {_text(TEXT)} and EventId in ({', '.join(map(_text, long))})"
+    one_each = "summarize arg_max(TimeGenerated, *) by EventId, Revision, Part"
+    kql = f"AuditEvents_CL | where {of_these} | {one_each} | order by EventId asc, Part asc"
+    for row in await audit_log.query(kql, over):
+        event = long[row["EventId"]]
+        if row["Revision"] == event.Revision:
+            event.Prompt += row["Prompt"] or ""
+            event.Answer += row["Answer"] or ""
+    return events
 
 
 async def complete_until(store: Store, ingested_before: datetime) -> datetime:
@@ -133,6 +148,7 @@ def _query(wanted: Wanted, scope: Scope | None, after: _Cursor | None) -> Iterat
         yield f"where Team in ({', '.join(map(_text, sorted(scope.teams))) or _text('')}) and Team != ''"
     columns = {"Actor": wanted.actor, "Team": wanted.team, "Assistant": wanted.assistant, "EventType": wanted.type}
     yield from (f"where {column} == {_text(value)}" for column, value in columns.items() if value is not None)
+    yield f"where EventType != {_text(TEXT)}"
     yield "summarize arg_max(Revision, *) by EventId"
     later = {"Outcome": wanted.outcome, "Model": wanted.model}  # which another revision may have changed
     yield from (f"where {column} == {_text(value)}" for column, value in later.items() if value is not None)

@@ -35,7 +35,8 @@ def queues(lock_seconds: float) -> Entities:
     """``lock_seconds``: how long a receiver has for a message before it is handed out again."""
     once = QueueSettings(lock_seconds=lock_seconds, max_delivery_count=10, duplicate_detection_seconds=600)
     replies = QueueSettings(lock_seconds=lock_seconds, sessions=True, ttl_seconds=300)
-    return Entities(queues={"requests": once, "audit": once, "replies": replies})
+    kept = QueueSettings(lock_seconds=lock_seconds)
+    return Entities(queues={"requests": once, "audit": once, "audit-rejected": kept, "replies": replies})
 
 
 def audit_table() -> Rule:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 REQUESTS = "requests"
 AUDIT = "audit"
 REPLIES = "replies"
+AUDIT_REJECTED = "audit-rejected"
+"""Rows that Log Analytics does not take, whole, for a person to look at."""
 
 SEND_TIMEOUT_SECONDS = 20.0
 COUNT_TIMEOUT_SECONDS = 10.0
@@ -57,7 +59,7 @@ class Depth(BaseModel):
 
 
 class Bus:
-    """Sends messages: a small JSON body with ids, never content."""
+    """Sends messages: a small JSON body with ids, never content, but for the rows on ``audit-rejected``."""
 
     def __init__(self, client: ServiceBusClient) -> None:
         self._client = client

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.monitor.ingestion.aio import LogsIngestionClient
@@ -31,6 +31,13 @@ class LogsUnavailable(Exception):
 
 class LogsBusy(LogsUnavailable):
     """Too many queries at once."""
+
+
+class Rejected(NamedTuple):
+    """A row that Log Analytics does not take, however often it is sent."""
+
+    row: dict[str, Any]
+    status: int
 
 
 def in_calls(events: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -61,17 +68,27 @@ class AuditLog:
         self._workspace = workspace
         self._turns = asyncio.Semaphore(MOST_QUERIES)
 
-    async def upload(self, events: list[dict[str, Any]]) -> None:
-        """Every event, in calls of less than 1 MB. Raises :class:`LogsUnavailable`; some may then be there."""
-        for call in in_calls(events):
-            await self._upload(call)
+    async def upload(self, rows: list[dict[str, Any]]) -> list[Rejected]:
+        """Every row, in calls of less than 1 MB. Returns those that Log Analytics does not take, each found out alone.
 
-    async def _upload(self, events: list[dict[str, Any]]) -> None:
+        Raises :class:`LogsUnavailable`; some may then be there.
+        """
+        return [rejected for call in in_calls(rows) for rejected in await self._upload(call)]
+
+    async def _upload(self, rows: list[dict[str, Any]]) -> list[Rejected]:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self._ingestion.upload(self._rule_id, self._stream, events)  # type: ignore[arg-type]
+                await self._ingestion.upload(self._rule_id, self._stream, rows)  # type: ignore[arg-type]
+        except HttpResponseError as error:
+            if error.status_code not in (400, 413):
+                raise LogsUnavailable(f"status {error.status_code}") from None
+            if len(rows) == 1:
+                return [Rejected(rows[0], error.status_code)]
+            half = len(rows) // 2
+            return [*await self._upload(rows[:half]), *await self._upload(rows[half:])]
         except (AzureError, TimeoutError, OSError) as error:
             raise LogsUnavailable(type(error).__name__) from None
+        return []
 
     async def query(self, kql: str, over: timedelta) -> list[dict[str, Any]]:
         """The rows of the first table, by column name.

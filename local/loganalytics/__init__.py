@@ -17,6 +17,7 @@ counts as running meanwhile). Only counted: ``refused``, a request that is none 
 
 What it adds to the control port: ``PUT /control/delay {"seconds": n}``, how long after its upload a row becomes visible
 to queries; minutes are normal in Azure. Rows uploaded before keep the delay that they came with.
+``PUT /control/poison`` has a list of texts: an upload that has one of them is answered 400, and not stored.
 
 Sources: https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview,
 https://learn.microsoft.com/azure/azure-monitor/logs/api/overview,

@@ -13,7 +13,7 @@ from uuid import uuid4
 import duckdb
 from aiohttp import web
 from duckdb_kql.errors import KqlError, KqlSyntaxError, KqlUnsupportedError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from local.loganalytics.queries import ControlCommand, run
 from local.loganalytics.rows import Losses, MalformedUpload, convert, parse
@@ -50,6 +50,9 @@ class _Query(BaseModel):
     """Of other workspaces: there is only the one."""
 
 
+_TEXTS = TypeAdapter(list[Annotated[str, Field(min_length=1)]])
+
+
 class _Delay(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -72,7 +75,11 @@ class LogAnalytics:
         self._delay = timedelta(seconds=delay)
         self._running: Counter[str] = Counter()
         control.dump = store.dump
-        control.routes.append(web.put("/control/delay", self._put_delay))
+        self._poison: list[str] = []
+        control.routes += [
+            web.put("/control/delay", self._put_delay),
+            web.put("/control/poison", self._put_poison),
+        ]
 
     def app(self) -> web.Application:
         # aiohttp counts the bytes of a body after decompression.
@@ -120,9 +127,11 @@ class LogAnalytics:
             return _error(404, "InvalidStream", message)
         received = datetime.now(UTC)
         try:
-            records = parse(await request.read())
+            records = parse(body := await request.read())
         except MalformedUpload as error:
             return _error(400, "InvalidRequestBody", str(error))
+        if any(text.encode() in body for text in self._poison):
+            return _error(400, "InvalidRequestBody", "this body was to be refused")
         rows, losses = convert(records, stream.columns, received)
         await asyncio.to_thread(self._store.append, stream, rows, received + self._delay)
         self._control.count(f"rows {stream.table}", len(rows))
@@ -197,6 +206,13 @@ class LogAnalytics:
             return token
         claims = await self._checks[audience].check(token)
         return str(claims.get("oid") or claims.get("sub"))
+
+    async def _put_poison(self, request: web.Request) -> web.Response:
+        try:
+            self._poison = _TEXTS.validate_json(await request.read())
+        except ValidationError as error:
+            return web.Response(status=400, text=str(error))
+        return web.Response(status=204)
 
     async def _put_delay(self, request: web.Request) -> web.Response:
         try:

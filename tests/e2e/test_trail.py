@@ -1,5 +1,7 @@
 """Reading the trail over HTTP: everybody their own events, an auditor those of the teams that the role reaches."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -7,8 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from azure.servicebus.aio import ServiceBusClient
 
 from governance.access import ACCESS, Binding, Role, role_document
+from services.bus import AUDIT_REJECTED
 from tests.e2e.asking import Asking, Reply
 from tests.e2e.kit import eventually
 
@@ -62,6 +66,21 @@ async def test_when_somebody_reads_their_trail_then_it_has_what_they_asked_and_n
     of_carol = await own(asking, "type=request&outcome=refused", person="carol")
     assert his in {each["request_id"] for each in of_carol}
     assert {each["outcome"] for each in of_carol} == {"refused"}
+
+
+@pytest.mark.claim("A1", "A6")
+async def test_when_a_question_is_longer_than_a_column_then_all_of_it_is_in_the_trail(asking: Asking) -> None:
+    prompt = "Größe und Maß: " * 6000
+    reply = await asking.ask(prompt)
+    assert reply.status == 200, reply.text
+
+    async def there() -> None:
+        event = next(each for each in await own(asking) if each["request_id"] == reply.body["request_id"])
+        assert event["parts"] == 2
+        assert event["prompt"] == prompt.strip() or event["prompt"] == prompt
+        assert event["prompt_characters"] == len(event["prompt"])
+
+    await eventually(there)
 
 
 @pytest.mark.claim("A6")
@@ -148,3 +167,37 @@ async def test_when_log_analytics_has_too_many_queries_then_it_is_said(asking: A
         reply = await trail(asking)
     reply.is_problem(429, "too-many-queries")
     assert reply.headers["Retry-After"] == "10"
+
+
+@pytest.mark.claim("A4", "A5")
+async def test_when_log_analytics_does_not_take_an_event_then_the_others_are_there_and_it_is_kept_whole_and_told_of(
+    asking: Asking,
+) -> None:
+    control = asking.stack.control("loganalytics")
+    await control.call("PUT", "/control/poison", json=["a rotten offer"])
+    try:
+        questions = [f"What makes a good offer number {n}?" for n in range(6)] + ["What makes a rotten offer?"]
+        replies = await asyncio.gather(*map(asking.ask, questions))
+        assert {reply.status for reply in replies} == {200}
+        *sound, rotten = [str(reply.body["request_id"]) for reply in replies]
+        for request_id in sound:
+            await asking.audited(request_id)
+        told = await asking.trail(f"EventType == 'audit.reject' and Target == '{rotten}'")
+        assert (told["RequestId"], told["Reason"], told["Team"]) == (rotten, "status 400", "sales")
+
+        async def set_aside() -> None:
+            assert ((await asking.kit.request(rotten)).audit or {})["status"] == "rejected"
+
+        await eventually(set_aside)
+        connection = asking.stack.standins["servicebus"].ready["connection_string"]
+        async with (
+            ServiceBusClient.from_connection_string(connection) as bus,
+            bus.get_queue_receiver(AUDIT_REJECTED) as receiver,
+        ):
+            (message,) = await receiver.receive_messages(max_wait_time=5)
+            kept = json.loads(str(message))
+            await receiver.complete_message(message)
+        assert (kept["status"], kept["row"]["EventId"], kept["row"]["Prompt"]) == (400, rotten, questions[-1])
+        assert kept["row"]["Answer"]
+    finally:
+        await control.call("PUT", "/control/poison", json=[])

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from governance.audit import COLUMN_BYTES, AuditEvent, audit_columns, cut, outbox_document, pending
+from governance.audit import (
+    COLUMN_BYTES,
+    TEXT,
+    AuditEvent,
+    audit_columns,
+    measured,
+    outbox_document,
+    pending,
+    pieces,
+    rows_of,
+)
 from services.clock import utc_now, uuid7
 
 
@@ -34,19 +44,40 @@ def test_when_an_event_has_a_member_that_there_is_no_column_for_then_it_is_refus
 
 
 @given(st.text(max_size=200))
-def test_when_a_text_is_short_then_it_is_kept_whole(text: str) -> None:
-    assert cut(text) == (text, len(text), hashlib.sha256(text.encode()).hexdigest())
+def test_when_a_text_is_kept_then_its_length_and_hash_are_told(text: str) -> None:
+    assert measured(text) == (text, len(text), hashlib.sha256(text.encode()).hexdigest())
+    assert measured(None) == ("", None, "")
 
 
-@given(st.integers(0, 4), st.sampled_from("xß語😀"))
-def test_when_a_text_is_longer_than_a_column_then_its_beginning_is_kept_and_the_whole_is_named(
-    shift: int, character: str
+LONG = st.builds(
+    lambda shift, character, times: "a" * shift + character * times,
+    st.integers(0, 4), st.sampled_from("xß語😀"), st.sampled_from((0, 1, 14_999, 15_000, 15_001, 60_000, 150_000)),
+)  # fmt: skip
+
+
+@pytest.mark.claim("A1")
+@given(LONG)
+def test_when_a_text_is_longer_than_a_column_then_its_pieces_are_it_and_each_fits(text: str) -> None:
+    found = pieces(text)
+    assert "".join(found) == text
+    assert all(len(piece.encode()) <= COLUMN_BYTES for piece in found)
+    assert all(found[:-1]), "only the last may be empty"
+
+
+@pytest.mark.claim("A1")
+@given(LONG, LONG)
+def test_when_an_event_has_long_texts_then_its_rows_have_all_of_them_and_what_identifies_it(
+    prompt: str, answer: str
 ) -> None:
-    text = "a" * shift + character * COLUMN_BYTES
-    beginning, characters, digest = cut(text)
-    assert text.startswith(beginning)
-    assert COLUMN_BYTES - 4 < len(beginning.encode()) <= COLUMN_BYTES
-    assert (characters, digest) == (len(text), hashlib.sha256(text.encode()).hexdigest())
+    whole = pending(event(Prompt=prompt, Answer=answer, CostMicro=7, Revision=2))["event"]
+    first, *further = rows_of(whole)
+    assert first | {"Prompt": prompt, "Answer": answer, "Parts": 1} == whole
+    assert "".join(row["Prompt"] for row in (first, *further)) == prompt
+    assert "".join(row["Answer"] for row in (first, *further)) == answer
+    assert [row["Part"] for row in (first, *further)] == list(range(1, first["Parts"] + 1))
+    for row in further:
+        assert (row["EventType"], row["EventId"], row["Revision"]) == (TEXT, whole["EventId"], 2)
+        assert "CostMicro" not in row, "what is summed up is there once"
 
 
 def test_when_an_event_is_put_in_an_outbox_then_it_is_pending_under_its_own_id() -> None:
