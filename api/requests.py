@@ -20,7 +20,7 @@ from governance.problems import Problem, ProblemError
 from governance.release import withhold
 from governance.requests import Person, Request
 from governance.sealed import SealBroken, unseal
-from governance.switches import Stopped, check_switches, require_running
+from governance.switches import Stopped, check_switches, require_fresh, require_running
 from guardrails.numbering import restored
 from routing.assistants import Assistant, AssistantUnknown, find_assistant
 from services.bus import REQUESTS, BusUnavailable
@@ -211,13 +211,21 @@ async def _reply(services: Platform, request: Request) -> Reply:
         return Reply(Accepted(request_id=request.id, status_url=url), 202, {"Location": url, "Retry-After": "2"})
     if request.problem is not None:
         raise NoAnswer(request.problem, request.id)
+    control = services.store.control
     try:
         # Once more: what was recorded before a stop does not leave after it.
-        await require_running(services.store.control, request.assistant)
+        reading = await require_running(control, request.assistant)
+        values = await _own_values(services, request)
+        await require_fresh(control, request.assistant, reading)  # taking out the values may have taken long
     except Stopped as stop:
         raise AnswerStopped(stop.problem(), request) from None
+    return Reply(_answer(request, values))
+
+
+async def _own_values(services: Platform, request: Request) -> Mapping[str, str]:
+    """What the caller's placeholders stand for, which nothing keeps from now on."""
     if request.sealed is None:
-        return Reply(_answer(request, {}))
+        return {}
     try:
         values = unseal(services.settings.redaction_key.get_secret_value(), request.id, request.sealed)
     except SealBroken:
@@ -225,9 +233,10 @@ async def _reply(services: Platform, request: Request) -> Reply:
         values = {}
     try:
         await requests.forget_sealed(services.store.requests, request.id)
+        request.sealed = None
     except StoreError as error:
         log.warning("request %s: its values stay for the sweep: %s", request.id, error)
-    return Reply(_answer(request, values))
+    return values
 
 
 async def _withhold(services: Platform, stop: AnswerStopped) -> None:

@@ -10,14 +10,14 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from governance.changes import Conflict, Journal, Outdated, change_event
 from governance.problems import Problem, ProblemError
 from services.clock import Timestamp, utc_text
-from services.documents import Items, StoreError
+from services.documents import Document, Items
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ ACKNOWLEDGE_AFTER_SECONDS = 1.0
 """How long after its write a change is acknowledged: longer than any reading that preceded it stays fresh."""
 WATCH_SECONDS = 0.4
 """Between two polls while model calls run, and how long one may take."""
-BLIND_SECONDS = 1.5
-"""After so long without a reading a call is cancelled: with the poll that was under way, less than two seconds after
-the reading before, and so within a second of the acknowledgement of whatever was written since."""
+BLIND_SECONDS = 1.2
+"""After so long without a reading a call is cancelled, once the poll under way ends, at most twice WATCH_SECONDS later:
+within two seconds of the last reading, and so within one of the acknowledgement of whatever was written since."""
 FRESH_TRIES = 3
 MOST_WAITS = 5
 """How often a change waits anew because somebody else has made the same one."""
@@ -69,6 +69,12 @@ def assistant_scope(assistant_id: str) -> str:
     return f"assistant:{assistant_id}"
 
 
+class Readable(Protocol):
+    """What the switches are read from: ``control``."""
+
+    async def read(self, item_id: str, partition: str) -> Document | None: ...
+
+
 @dataclass(frozen=True)
 class Reading:
     """Both switches, as they were at ``taken_at`` (monotonic seconds, before the first read was sent)."""
@@ -79,7 +85,7 @@ class Reading:
         return time.monotonic() - self.taken_at < FRESH_SECONDS
 
 
-async def check_switches(control: Items, assistant_id: str) -> Reading:
+async def check_switches(control: Readable, assistant_id: str) -> Reading:
     """The gate. Raises :class:`Stopped`; :class:`services.documents.StoreError` if a switch can't be read."""
     taken_at = time.monotonic()
     scopes = (PLATFORM, assistant_scope(assistant_id))
@@ -89,25 +95,26 @@ async def check_switches(control: Items, assistant_id: str) -> Reading:
     return Reading(taken_at)
 
 
-async def require_fresh(control: Items, assistant_id: str, reading: Reading) -> None:
-    """Returns with a reading that is young enough to send a model call on, read anew if need be.
+async def require_fresh(control: Items, assistant_id: str, reading: Reading) -> Reading:
+    """A reading that is young enough to send a model call on, taken anew if need be.
 
     Raises what :func:`check_switches` raises, and :class:`SwitchesTooSlow`.
     """
     for _ in range(FRESH_TRIES):
         if reading.is_fresh():
-            return
+            return reading
         reading = await check_switches(control, assistant_id)
     if not reading.is_fresh():
         raise SwitchesTooSlow
+    return reading
 
 
-async def require_running(control: Items, assistant_id: str) -> None:
+async def require_running(control: Items, assistant_id: str) -> Reading:
     """The gate behind which an answer leaves: nothing is stopped, by a reading that is young enough.
 
     Raises what :func:`require_fresh` raises.
     """
-    await require_fresh(control, assistant_id, await check_switches(control, assistant_id))
+    return await require_fresh(control, assistant_id, await check_switches(control, assistant_id))
 
 
 class Position(BaseModel):
@@ -188,18 +195,18 @@ class SwitchWatcher:
     """One a worker: while model calls run, it polls the switches and cancels the calls that they stop, and those of
     which it could not read for too long whether they do."""
 
-    def __init__(self, control: Items) -> None:
+    def __init__(self, control: Readable) -> None:
         self._control = control
         self._watched: set[_Watched] = set()
         self._poller: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def watching(self, assistant_id: str) -> AsyncIterator[None]:
-        """Runs its body, cancelled with :class:`Stopped` when a switch that concerns this assistant goes on, or
-        :class:`SwitchesUnread`. Whatever a cancelled body raises or returns all the same, it ends so."""
+    async def watching(self, assistant_id: str, reading: Reading) -> AsyncIterator[None]:
+        """Runs its body, which ``reading`` allows, cancelled with :class:`Stopped` when a switch that concerns this
+        assistant goes on, or :class:`SwitchesUnread`. Whatever a cancelled body raises or returns, it ends so."""
         task = asyncio.current_task()
         assert task is not None
-        watched = _Watched(task, assistant_id, time.monotonic())
+        watched = _Watched(task, assistant_id, reading.taken_at)
         self._watched.add(watched)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll(), name="switch-watcher")
@@ -227,7 +234,7 @@ class SwitchWatcher:
                 reading = await check_switches(self._control, assistant_id)
         except Stopped as switched_off:
             stop = switched_off
-        except (StoreError, TimeoutError) as error:
+        except Exception as error:  # whatever it is: a poller that ends leaves the calls unwatched
             log.warning("the switches could not be polled: %s", type(error).__name__)
         now = time.monotonic()
         for watched in self._watched:

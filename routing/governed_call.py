@@ -200,12 +200,15 @@ async def _place_call(
         raise CallUnderWay(deadline)
     try:
         # The last thing before sending: nothing that takes time may come between this and the call.
-        await require_fresh(governor.control, call.assistant, reading)
+        reading = await require_fresh(governor.control, call.assistant, reading)
     except BaseException:
         await reservations.release(governor.budgets, reservation)
         raise
     try:
-        async with governor.watcher.watching(call.assistant), asyncio.timeout(governor.model_timeout_seconds):
+        async with (
+            governor.watcher.watching(call.assistant, reading),
+            asyncio.timeout(governor.model_timeout_seconds),
+        ):
             completion = await complete(
                 call.endpoint,
                 call.messages,

@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.e2e.asking import Asking, Reply
-from tests.e2e.kit import eventually
+from tests.e2e.kit import counted, eventually
 from tests.e2e.test_caps import in_session
 from tests.e2e.test_detectors import topic
+from tests.e2e.test_leaks import Customer
+from tests.e2e.test_restoring import restoring as restoring
 from tests.unit.test_gates import CALLING
 
 OFFER = "What makes a good offer?"
 HELD_SECONDS = 4.0
 """Longer than a switch takes to be acknowledged."""
+ASKING = 12
 
 
 @asynccontextmanager
@@ -106,6 +109,69 @@ async def test_when_a_stop_lands_after_the_release_then_who_waits_is_told_of_it_
             problem = (await question).is_problem(423, "stopped")
     assert (await asking.kit.request(problem["request_id"])).state == "withheld"
     (await asking.status(problem["request_id"])).is_problem(423, "stopped")
+
+
+@pytest.mark.claim("K3")
+async def test_when_a_stop_lands_while_an_answer_is_made_ready_to_hand_over_then_it_is_not(restoring: Asking) -> None:
+    """Its values are taken out of the store after the switches were read, and that takes longer than a stop does."""
+    before, cosmos = await restoring.kit.requests(), restoring.stack.control("cosmos")
+
+    async def released() -> None:
+        assert "released" in {each.state for id_, each in (await restoring.kit.requests()).items() if id_ not in before}
+
+    slowly = {"operation": "deliver replies", "kind": "delay", "seconds": 2, "times": 1}
+    async with restoring.going_wrong("servicebus", slowly):
+        question = asyncio.create_task(restoring.ask(Customer.another().question()))
+        await eventually(released)
+        patches = (await cosmos.counts())["patch requests"]
+        taking_out = {"operation": "patch requests", "kind": "delay", "seconds": HELD_SECONDS, "times": 1}
+        async with restoring.going_wrong("cosmos", taking_out):
+            await counted(restoring.kit, "cosmos", "patch requests", patches + 1)
+            async with restoring.stopped("sales-helper", "it is wrong"):
+                problem = (await question).is_problem(423, "stopped")
+    request = await restoring.kit.request(problem["request_id"])
+    assert (request.state, request.answer, request.sealed) == ("withheld", None, None)
+
+
+@pytest.mark.claim("K3")
+async def test_when_a_stop_lands_before_the_sweep_lets_a_late_answer_go_then_it_is_withheld(asking: Asking) -> None:
+    request_id = (await asking.ask(OFFER)).body["request_id"]
+    await asking.audited(request_id)
+    await asking.kit.change(request_id, "/ended_at", "2020-01-01T00:00:00.000000Z")
+    await asking.kit.change(request_id, "/state", "recorded")
+    async with asking.stopped("sales-helper", "it is wrong"):
+        await asking.kit.run_timer("sweep")
+    request = await asking.kit.request(request_id)
+    assert (request.state, request.outcome, request.answer) == ("withheld", "withheld", None)
+    (await asking.status(request_id)).is_problem(423, "stopped")
+
+
+@pytest.mark.claim("K1", "K3")
+async def test_when_many_ask_all_the_time_then_no_call_starts_and_no_answer_leaves_after_the_acknowledgement(
+    asking: Asking,
+) -> None:
+    """They are everywhere on the way when it lands, since each takes its time at the model."""
+    models, statuses = asking.stack.control("models"), list[int]()
+    asked = asyncio.Event()
+
+    async def one_after_the_other() -> None:
+        while True:
+            statuses.append((await asking.ask(OFFER)).status)
+            if statuses.count(200) >= ASKING:
+                asked.set()
+            if statuses[-1] != 200:
+                return
+
+    async with asking.going_wrong("models", {"operation": "chat", "kind": "delay", "seconds": 0.3}):
+        questions = [asyncio.create_task(one_after_the_other()) for _ in range(ASKING)]
+        async with asyncio.timeout(60):
+            await asked.wait()
+        async with asking.stopped("sales-helper", "it is wrong"):
+            calls, answers = (await models.counts())["chat"], statuses.count(200)
+            await asyncio.gather(*questions)
+            assert (await models.counts())["chat"] == calls
+            assert (statuses.count(200), statuses.count(423)) == (answers, ASKING)
+    assert not (await asking.kit.cap())["reserved_micro"]
 
 
 @pytest.mark.claim("K3")

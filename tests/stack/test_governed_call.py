@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from governance.prices import Price
 from governance.requests import KeptResults, Person, Request
 from governance.reservations import CapReached, Reservation
 from governance.switches import (
+    FRESH_SECONDS,
     PLATFORM,
     SWITCH_ID,
     Position,
@@ -25,6 +27,7 @@ from governance.switches import (
     SwitchesUnread,
     SwitchWatcher,
     assistant_scope,
+    check_switches,
     position_of,
     set_switch,
 )
@@ -35,7 +38,7 @@ from local.tls import Certificates
 from routing.endpoints import Endpoint, PriceUnknown, ResidencyRefused
 from routing.governed_call import CallUnderWay, Governed, Governor, ModelCall, ModelFailed, governed_call
 from services.clock import utc_now, uuid7
-from services.documents import Store, StoreUnavailable
+from services.documents import Document, Store, StoreUnavailable
 from tests.stack.caps_kit import Unreachable, open_cap
 from tests.stack.cosmos_kit import certificates as certificates
 from tests.stack.store_kit import Account, account
@@ -151,6 +154,17 @@ async def world(cosmos: tuple[Account, Store]) -> AsyncIterator[World]:
         )
         strong.control.faults.clear()
         strong.control.counts.clear()
+
+
+class Failing:
+    """Switches that can't be read, which takes them some seconds to say."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def read(self, item_id: str, partition: str) -> Document | None:
+        await asyncio.sleep(self._seconds)
+        raise StoreUnavailable(f"{partition} {item_id}")
 
 
 def endpoint(url: str, **other: Any) -> Endpoint:
@@ -365,10 +379,39 @@ async def test_when_the_switches_cannot_be_read_for_long_during_the_call_then_it
 
 
 @pytest.mark.claim("K3")
+async def test_when_a_switch_is_unreadable_in_a_way_that_nobody_thought_of_then_the_call_is_cancelled_too(
+    world: World,
+) -> None:
+    world.model.fault(kind="delay", seconds=8)
+    asking = asyncio.create_task(world.ask())
+    await world.when(lambda: world.model.calls)
+    await world.store.control.upsert({"id": SWITCH_ID, "scope": assistant_scope(world.call.assistant)})
+    async with asyncio.timeout(4):
+        with pytest.raises(SwitchesUnread):
+            await asking
+    assert (await world.states(), await world.cap()) == (["settled"], (AT_MOST, 0))
+
+
+@pytest.mark.claim("K3")
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.3])
+async def test_when_readings_fail_at_any_pace_then_the_call_is_cancelled_within_two_seconds_of_the_last_good_one(
+    world: World, seconds: float
+) -> None:
+    """So within one of the acknowledgement of whatever was written since that reading."""
+    reading = await check_switches(world.store.control, world.call.assistant)
+    await asyncio.sleep(FRESH_SECONDS - 0.1)
+    with pytest.raises(SwitchesUnread):
+        async with SwitchWatcher(Failing(seconds)).watching(world.call.assistant, reading):
+            await asyncio.sleep(10)
+    assert time.monotonic() - reading.taken_at < 2
+
+
+@pytest.mark.claim("K3")
 async def test_when_whoever_makes_the_call_does_not_notice_the_stop_then_it_ends_stopped_all_the_same(
     world: World,
 ) -> None:
     watcher = SwitchWatcher(world.store.control)
+    reading = await check_switches(world.store.control, world.call.assistant)
 
     async def deaf() -> str:
         try:
@@ -385,7 +428,7 @@ async def test_when_whoever_makes_the_call_does_not_notice_the_stop_then_it_ends
         return "never"
 
     async def watched(call: Callable[[], Awaitable[str]]) -> str:
-        async with watcher.watching(world.call.assistant):
+        async with watcher.watching(world.call.assistant, reading):
             return await call()
 
     calls = [asyncio.create_task(watched(call)) for call in (deaf, loud)]
