@@ -18,6 +18,7 @@ from guardrails.orders import orders, without
 from guardrails.pii import local_detector, redacted
 from guardrails.policy import Policy
 from guardrails.reading import as_typed
+from guardrails.readings import forget
 from guardrails.topics import Remote, Side, asked, concerning, matches
 from guardrails.verdict import Action, Verdict
 
@@ -89,6 +90,8 @@ async def check(
     except Exception as error:
         # Not `from error`: its message may quote the text.
         raise GuardrailFailed(f"the guardrails failed: {type(error).__name__}") from None
+    finally:
+        forget()
 
 
 def _of_its_own() -> Numbering:

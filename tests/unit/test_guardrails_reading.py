@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardrails.check import check
+from guardrails.policy import Policy
 from guardrails.reading import LARGEST_GROWTH, LONGEST_CLUSTER, OVERLAP, WINDOW, as_typed, normalised, windows
 from guardrails.readings import readings
 
@@ -82,3 +84,8 @@ def test_when_a_text_is_long_then_windows_cover_it_and_overlap(unit: str, length
     for (_, end), (start, _) in itertools.pairwise(spans):
         assert OVERLAP <= end - start <= 2 * OVERLAP
         assert " " not in unit or text[end - 1] == text[start - 1] == " "
+
+
+async def test_when_a_text_was_checked_then_nothing_of_it_is_kept() -> None:
+    await check("Write to joe@example.com", Policy(id="p", version=1))
+    assert readings.cache_info().currsize == 0
