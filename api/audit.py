@@ -1,6 +1,6 @@
 """Reading the audit trail: everybody their own events, auditors those of their teams (claim A6)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import azure.durable_functions as df
@@ -10,18 +10,14 @@ from api.operation import Call, Reply, operation
 from governance.access import ACCESS, GroupId, Role, Scope, TeamId
 from governance.changes import change_event
 from governance.trail import Name, Page, Wanted, complete_until, read_trail
-from services.clock import utc_now
+from services.clock import in_utc, utc_now
 
 bp = df.Blueprint()
 
 AUDITORS = (Role.AUDITOR,)
 
 
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-type Moment = Annotated[datetime, AfterValidator(_in_utc)]
+type Moment = Annotated[datetime, AfterValidator(in_utc)]
 
 
 class OwnAsked(BaseModel):

@@ -5,6 +5,7 @@ limited to teams; a role that is not covers every team and the platform. A calle
 read what support may read, and nothing else, whatever other groups they are in.
 """
 
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ from pydantic import BaseModel, StringConstraints
 from governance.identity import Caller
 from governance.problems import Problem, ProblemError
 from services.clock import Timestamp, utc_text
-from services.documents import Items
+from services.documents import Document, Items
 
 ACCESS = "access"
 """The partition."""
@@ -120,6 +121,16 @@ class Scope:
 
 EVERYWHERE = Scope(None)
 NOWHERE = Scope(frozenset())
+
+
+async def in_scope(
+    items: Items, scope: Scope, query: str, parameters: Mapping[str, str] | None = None
+) -> AsyncIterator[Document]:
+    """What a query finds in the partitions of the teams in scope, in a container that is partitioned by team."""
+    partitions = [None] if scope.teams is None else sorted(scope.teams)
+    for partition in partitions:
+        async for document in items.query(query, parameters, partition=partition):
+            yield document
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,9 @@ type Container = Literal["requests"] | Outbox
 
 PARTITION_KEYS: dict[Outbox, str] = {"control": "scope", "config": "kind", "budgets": "team"}
 
+CONTAINERS: tuple[Container, ...] = ("requests", *PARTITION_KEYS)
+"""Wherever an event may be pending."""
+
 KEPT_SECONDS = 30 * 86_400
 """How long an outbox document stays once its event is written: longer than ``reconcile_audit`` looks back."""
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from governance.access import Scope
+from governance.access import Scope, in_scope
 from governance.audit import outbox_document
 from governance.changes import Conflict, Journal, Outdated, as_seen, change_event
 from governance.periods import Period, PeriodKind, period_at
@@ -140,10 +140,8 @@ async def read_counter(budgets: Items, team: str, period: str) -> Counter | None
 
 async def list_caps(budgets: Items, scope: Scope) -> AsyncIterator[tuple[Cap, str]]:
     """The caps of the teams that a role reaches, each with its ETag."""
-    partitions = [None] if scope.teams is None else sorted(scope.teams)
-    for partition in partitions:
-        async for document in budgets.query("SELECT * FROM c WHERE c.kind = 'cap'", partition=partition):
-            yield Cap.model_validate(document), document["_etag"]
+    async for document in in_scope(budgets, scope, "SELECT * FROM c WHERE c.kind = 'cap'"):
+        yield Cap.model_validate(document), document["_etag"]
 
 
 async def begin_period(budgets: Items, cap: Cap, period: Period) -> bool:

@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
-from governance.access import Scope
+from governance.access import Scope, in_scope
 from governance.caps import CAP_ID
 from governance.reservations import LEDGER_SECONDS, Reservation
 from services.clock import Timestamp, utc_text
@@ -156,7 +156,7 @@ def row_of(call: Reservation) -> Row:
 async def paying_teams(budgets: Items, scope: Scope) -> set[str]:
     """The teams that have, or once had, a cap, and so may have costs: also those that are no more."""
     query = "SELECT c.team FROM c WHERE c.id = @cap"
-    return {document["team"] async for document in _in_scope(budgets, scope, query, {"@cap": CAP_ID})}
+    return {document["team"] async for document in in_scope(budgets, scope, query, {"@cap": CAP_ID})}
 
 
 async def roll_up(budgets: Items, usage: Items, team: str, now: datetime) -> int:
@@ -243,7 +243,7 @@ async def read_costs(
     asked = {"@kind": kind, "@first": first.isoformat(), "@last": last.isoformat()}
     reached = dict.fromkeys(await paying_teams(budgets, scope), begin)
     sums = Sums(by)
-    async for document in _in_scope(usage, scope, query, asked):
+    async for document in in_scope(usage, scope, query, asked):
         if document["kind"] == "summed":
             reached[document["team"]] = Summed.model_validate(document).until
             continue
@@ -253,11 +253,3 @@ async def read_costs(
         if len(sums) > most_rows:
             raise TooManyRows
     return Costs(rows=sums.rows(), complete_until=min([end, *reached.values()]))
-
-
-async def _in_scope(items: Items, scope: Scope, query: str, parameters: dict[str, str]) -> AsyncIterator[Document]:
-    """What a query finds in the partitions of the teams in scope."""
-    partitions = [None] if scope.teams is None else sorted(scope.teams)
-    for partition in partitions:
-        async for document in items.query(query, parameters, partition=partition):
-            yield document

@@ -1,17 +1,13 @@
 """What a model endpoint charges, as the customer contracted it (claim C3)."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from services.clock import Timestamp
+from services.clock import Timestamp, in_utc
 
 MICRO = 1_000_000
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 class Price(BaseModel):
@@ -19,7 +15,7 @@ class Price(BaseModel):
 
     model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
-    since: Annotated[Timestamp, AfterValidator(_in_utc)] = Field(validation_alias="from", serialization_alias="from")
+    since: Annotated[Timestamp, AfterValidator(in_utc)] = Field(validation_alias="from", serialization_alias="from")
     """From when it holds: a date, which begins in UTC, or a time."""
     currency: str = Field(pattern="^[A-Z]{3}$")
     """As ISO 4217 names it."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from pydantic.alias_generators import to_snake
 
 from governance.access import GroupId, Scope, TeamId
-from governance.audit import TEXT, AuditEvent
+from governance.audit import CONTAINERS, TEXT, AuditEvent, items_of
 from governance.problems import ProblemError
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import Store
@@ -125,8 +125,8 @@ async def complete_until(store: Store, ingested_before: datetime) -> datetime:
     """When the oldest event happened that Log Analytics was not given yet; at most that time."""
     oldest = ingested_before
     query = "SELECT * FROM c WHERE c.audit.status = 'pending' AND c.audit.event.EventTime < @before"
-    for items in (store.requests, store.config, store.control, store.budgets):
-        async for document in items.query(query, {"@before": utc_text(ingested_before)}):
+    for container in CONTAINERS:
+        async for document in items_of(store, container).query(query, {"@before": utc_text(ingested_before)}):
             oldest = min(oldest, datetime.fromisoformat(document["audit"]["event"]["EventTime"]))
     return oldest
 

@@ -22,6 +22,11 @@ type Timestamp = Annotated[datetime, PlainSerializer(utc_text, when_used="json")
 """A datetime in a model, stored as :func:`utc_text`."""
 
 
+def in_utc(moment: datetime) -> datetime:
+    """A time that does not say where it is one is UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
 def uuid7() -> str:
     """RFC 9562, section 5.7: 48 bits of Unix milliseconds, then random bits."""
     random = secrets.randbits(74)

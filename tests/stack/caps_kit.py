@@ -1,10 +1,11 @@
 """Teams with caps and reservations, on a Cosmos DB stand-in."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest_asyncio
 
 from governance import caps, reservations
 from governance.caps import Cap, CapSettings, Counter, cap_document, read_cap
@@ -108,8 +109,11 @@ class Team:
         return await caps.reset_cap(journal, self.id, actor="gus", reason="a test", now=now)
 
 
-@asynccontextmanager
-async def company(certificates: Certificates) -> AsyncIterator[tuple[Account, tuple[Store, Store]]]:
-    """An account, and two processes' stores in it."""
+type Company = tuple[Account, tuple[Store, Store]]
+"""An account, and two processes' stores in it."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cosmos(certificates: Certificates) -> AsyncIterator[Company]:
     async with account(certificates) as strong:
         yield strong, (await strong.store(), await strong.store())

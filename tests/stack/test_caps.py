@@ -13,21 +13,11 @@ from governance.access import EVERYWHERE, Scope
 from governance.caps import CapUnknown, begin_period, list_caps, read_cap, read_counter, tell_thresholds
 from governance.changes import Conflict, Outdated
 from governance.reservations import CapReached
-from local.tls import Certificates
-from services.documents import Store
-from tests.stack.caps_kit import NOW, Team, company, open_cap
+from tests.stack.caps_kit import NOW, Company, Team, open_cap
+from tests.stack.caps_kit import cosmos as cosmos
 from tests.stack.cosmos_kit import certificates as certificates
-from tests.stack.store_kit import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-type Company = tuple[Account, tuple[Store, Store]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cosmos(certificates: Certificates) -> AsyncIterator[Company]:
-    async with company(certificates) as made:
-        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -18,11 +18,12 @@ from governance.caps import CAP_ID
 from governance.costs import LANDED, SUMMED_ID, Costs, Dimension, Row, TooManyRows, midnight
 from governance.prices import Price
 from governance.reservations import LEDGER_SECONDS, Reservation
-from local.tls import Certificates
 from services.clock import uuid7
 from services.documents import Store, StoreUnavailable
+from tests.stack.caps_kit import Company
+from tests.stack.caps_kit import cosmos as cosmos
 from tests.stack.cosmos_kit import certificates as certificates
-from tests.stack.store_kit import Account, account
+from tests.stack.store_kit import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -85,20 +86,14 @@ class Team:
         return sums.rows()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cosmos(certificates: Certificates) -> AsyncIterator[tuple[Account, tuple[Store, Store]]]:
-    async with account(certificates) as strong:
-        yield strong, (await strong.store(), await strong.store())
-
-
-async def new_team(cosmos: tuple[Account, tuple[Store, Store]]) -> Team:
+async def new_team(cosmos: Company) -> Team:
     team = Team(*cosmos, uuid7())
     await team.store.budgets.create({"id": CAP_ID, "team": team.id})
     return team
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def team(cosmos: tuple[Account, tuple[Store, Store]]) -> AsyncIterator[Team]:
+async def team(cosmos: Company) -> AsyncIterator[Team]:
     yield await new_team(cosmos)
     cosmos[0].control.faults.clear()
 
@@ -130,7 +125,7 @@ steps = st.builds(
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, max_size=12))
 async def test_when_rounds_run_at_any_time_then_the_sums_are_what_the_ledger_says(
-    cosmos: tuple[Account, tuple[Store, Store]], history: list[Step]
+    cosmos: Company, history: list[Step]
 ) -> None:
     team, calls = await new_team(cosmos), list[str]()
     for step in history:
@@ -253,9 +248,7 @@ async def test_when_currencies_differ_then_they_are_never_added_up(team: Team) -
     ]
 
 
-async def test_when_costs_are_read_then_only_those_of_the_teams_in_scope(
-    team: Team, cosmos: tuple[Account, tuple[Store, Store]]
-) -> None:
+async def test_when_costs_are_read_then_only_those_of_the_teams_in_scope(team: Team, cosmos: Company) -> None:
     other = await new_team(cosmos)
     for each, cost in ((team, 1), (other, 2)):
         await each.paid(cost, NOON)

@@ -1,7 +1,7 @@
 """Reservations against Cosmos DB: whatever happens in whatever order, a team does not spend more than it may."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -15,21 +15,12 @@ from governance import reservations
 from governance.access import Scope
 from governance.caps import CapMissing, begin_periods, read_counter
 from governance.reservations import CapReached, CurrencyDiffers, Overrun, Reservation, Usage, reservation_id
-from local.tls import Certificates
-from services.documents import Items, Store
-from tests.stack.caps_kit import NOW, PRICE, Team, company, open_cap, using
+from services.documents import Items
+from tests.stack.caps_kit import NOW, PRICE, Company, Team, open_cap, using
+from tests.stack.caps_kit import cosmos as cosmos
 from tests.stack.cosmos_kit import certificates as certificates
-from tests.stack.store_kit import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-type Company = tuple[Account, tuple[Store, Store]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cosmos(certificates: Certificates) -> AsyncIterator[Company]:
-    async with company(certificates) as made:
-        yield made
 
 
 async def new_team(cosmos: Company, limit: int = 100, **cap: Any) -> Team:
