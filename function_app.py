@@ -2,6 +2,7 @@
 
 import azure.durable_functions as df
 import azure.functions as func
+import azurefunctions.extensions.http.fastapi  # noqa: F401 - makes requests and answers streams
 
 from api import assistants, audit, caps, costs, openapi, policies, publishing, requests, support, switches, teams
 from pipeline import answer_request, audit_writer, stages, start, timers

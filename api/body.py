@@ -1,6 +1,6 @@
 """Request bodies: JSON by content type, of a declared shape, within a size. And queries, of a declared shape."""
 
-import azure.functions as func
+from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from governance.problems import Problem, ProblemError
@@ -42,26 +42,31 @@ class TooLarge(ProblemError):
         return Problem(type=self.type, detail=f"The text may have at most {self._limit:,} characters.")
 
 
-def read_body[Body](req: func.HttpRequest, shape: type[Body], most_characters: int) -> Body:
+async def read_body[Body](req: Request, shape: type[Body], most_characters: int) -> Body:
     """The body, of at most so many characters of text.
 
     Raises :class:`WrongContentType`, :class:`TooLarge`, :class:`Malformed`.
     """
     if req.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         raise WrongContentType
-    body = req.get_body()
-    if len(body) > most_characters * MOST_BYTES_A_CHARACTER + ENVELOPE_BYTES:
-        raise TooLarge(most_characters)
+    body = bytearray()
+    async for piece in req.stream():
+        body += piece
+        if len(body) > most_characters * MOST_BYTES_A_CHARACTER + ENVELOPE_BYTES:
+            raise TooLarge(most_characters)
     try:
-        return TypeAdapter(shape).validate_json(body)
+        return TypeAdapter(shape).validate_json(bytes(body))
     except ValidationError as error:
         raise Malformed(_what_is_wrong(error)) from None
 
 
-def read_query[Query: BaseModel](req: func.HttpRequest, shape: type[Query]) -> Query:
+def read_query[Query: BaseModel](req: Request, shape: type[Query]) -> Query:
     """What follows the question mark. Raises :class:`Malformed`."""
+    asked = dict(req.query_params)
+    if len(asked) < len(req.query_params.multi_items()):
+        raise Malformed("query: a name is there twice")
     try:
-        return shape.model_validate(dict(req.params))
+        return shape.model_validate(asked)
     except ValidationError as error:
         raise Malformed(_what_is_wrong(error)) from None
 

@@ -2,7 +2,7 @@
 
 import functools
 
-import azure.functions as func
+from fastapi import Request
 
 from governance.access import groups_in_use
 from governance.identity import Caller, TokenChecker, TokenRefused, with_groups
@@ -11,13 +11,14 @@ from services.platform import Platform
 _checker: TokenChecker | None = None
 
 
-async def caller_of(req: func.HttpRequest, services: Platform) -> Caller:
+async def caller_of(req: Request, services: Platform) -> Caller:
     """Raises what :meth:`governance.identity.TokenChecker.check` and :func:`governance.identity.with_groups` raise."""
     global _checker
     settings = services.settings
     if _checker is None:
         _checker = TokenChecker(settings.entra_authority, settings.entra_client_id, settings.entra_tenant_id)
-    scheme, _, token = req.headers.get("Authorization", "").partition(" ")
+    sent = req.headers.getlist("Authorization")
+    scheme, _, token = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
         raise TokenRefused("there is no bearer token")
     signed_in = await _checker.check(token.strip())

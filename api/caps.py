@@ -74,7 +74,7 @@ async def get_cap(call: Call[None]) -> Reply:
 @operation(bp, "PUT", "caps/{team_id}", body=NewCap, answers={200: CapSeen}, roles=GOVERNORS, tagged=True)
 async def put_cap(call: Call[NewCap]) -> Reply:
     """Set a team's cap, or raise or lower it: it holds at once, also for what is spent in the period under way."""
-    asked, etag = call.body(), call.etag()
+    asked, etag = await call.body(), call.etag()
     team = known_form(call.path("team_id"))
     call.access.require(*GOVERNORS, team=team)
     settings = CapSettings.model_validate(asked.model_dump(exclude={"reason"}))
@@ -86,7 +86,7 @@ async def put_cap(call: Call[NewCap]) -> Reply:
 @operation(bp, "POST", "caps/{team_id}/reset", body=Reason, answers={200: CapSeen}, roles=GOVERNORS)
 async def reset_cap(call: Call[Reason]) -> Reply:
     """Let the team spend its cap anew in the period under way, also after an overrun."""
-    reason = call.body().reason
+    reason = (await call.body()).reason
     team = known_form(call.path("team_id"))
     call.access.require(*GOVERNORS, team=team)
     await caps.reset_cap(call.journal, team, actor=call.caller.oid, reason=reason, now=utc_now())

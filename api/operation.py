@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import azure.durable_functions as df
-import azure.functions as func
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from api.body import TEXT_CHARACTERS, read_body, read_query
@@ -73,7 +73,7 @@ class Reply:
 class Call[Body: BaseModel | None]:
     """One call of an operation, by somebody who is known."""
 
-    req: func.HttpRequest
+    req: Request
     services: Platform
     access: Access
     declared: Operation
@@ -89,13 +89,13 @@ class Call[Body: BaseModel | None]:
 
     def path(self, name: str) -> str:
         """A part of the path, by its name in the route."""
-        value: str = self.req.route_params[name]
+        value: str = self.req.path_params[name]
         return value
 
-    def body(self, most_characters: int = TEXT_CHARACTERS) -> Body:
+    async def body(self, most_characters: int = TEXT_CHARACTERS) -> Body:
         """Raises what :func:`api.body.read_body` raises."""
         assert self.shape is not None, "the operation declares no body"
-        return read_body(self.req, self.shape, most_characters)
+        return await read_body(self.req, self.shape, most_characters)
 
     def query[Query: BaseModel](self, shape: type[Query]) -> Query:
         """Raises :class:`api.body.Malformed`."""
@@ -156,7 +156,7 @@ def operation[Body: BaseModel | None](
         )
         OPERATIONS[declared.name] = declared
 
-        async def answered(req: func.HttpRequest) -> func.HttpResponse:
+        async def answered(req: Request) -> Response:
             try:
                 services = await platform()
                 access = await _admitted(declared, req, services, outside)
@@ -183,9 +183,7 @@ def operation[Body: BaseModel | None](
     return register
 
 
-async def _admitted(
-    declared: Operation, req: func.HttpRequest, services: Platform, outside: type[ProblemError]
-) -> Access:
+async def _admitted(declared: Operation, req: Request, services: Platform, outside: type[ProblemError]) -> Access:
     """The gate: who calls, what they may do, and whether that is enough for this operation."""
     first_admins = services.settings.platform_admin_group
     caller = await caller_of(req, services)

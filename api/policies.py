@@ -93,7 +93,7 @@ async def get_policy_version(call: Call[None]) -> Reply:
 async def put_policy(call: Call[NewRules]) -> Reply:
     """Make a policy, or its next version, in use at once."""
     call.access.require(*GOVERNORS, team=None)
-    asked, etag = call.body(POLICY_CHARACTERS), call.etag()
+    asked, etag = await call.body(POLICY_CHARACTERS), call.etag()
     rules = asked.rules.model_dump(mode="json")
     if len(asked.rules.model_dump_json()) > POLICY_CHARACTERS:
         raise TooLarge(POLICY_CHARACTERS)
@@ -110,7 +110,7 @@ async def try_policy(call: Call[Trial]) -> Reply:
     """What a policy would do to a text. The text is kept nowhere, and no model is called."""
     call.access.require(*GOVERNORS, team=None)
     kept, _ = await policies.find_policy(call.services.store.config, call.path("policy_id"))
-    trial = call.body(TRIED_CHARACTERS + POLICY_CHARACTERS)
+    trial = await call.body(TRIED_CHARACTERS + POLICY_CHARACTERS)
     rules: dict[str, Any] = kept.rules if trial.rules is None else trial.rules.model_dump()
     policy = Policy.model_validate({**rules, "id": kept.id, "version": kept.version})
     if trial.rules is not None:

@@ -2,7 +2,7 @@
 
 import json
 
-import azure.functions as func
+from fastapi import Response
 from pydantic import BaseModel, RootModel
 
 from governance.problems import Problem, ProblemError
@@ -31,10 +31,10 @@ class Csv(RootModel[str]):
     """A table as comma-separated values (RFC 4180), with a line of names."""
 
 
-def response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
+def response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """JSON, but for a table."""
     text = body.root if isinstance(body, Csv) else body.model_dump_json()
-    return func.HttpResponse(text, status_code=status, headers=headers, mimetype=media_type(type(body)))
+    return Response(text, status, headers, media_type(type(body)))
 
 
 def media_type(shape: type[BaseModel]) -> str:
@@ -42,7 +42,7 @@ def media_type(shape: type[BaseModel]) -> str:
     return "text/csv" if issubclass(shape, Csv) else "application/json"
 
 
-def problem_response(error: ProblemError) -> func.HttpResponse:
+def problem_response(error: ProblemError) -> Response:
     problem = error.problem()
     kind = problem.kind
     body = {
@@ -58,6 +58,4 @@ def problem_response(error: ProblemError) -> func.HttpResponse:
         headers["Retry-After"] = str(kind.retry_after_seconds)
     if kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return func.HttpResponse(
-        json.dumps(body), status_code=kind.status, headers=headers, mimetype="application/problem+json"
-    )
+    return Response(json.dumps(body), kind.status, headers, "application/problem+json")

@@ -47,7 +47,7 @@ async def list_drafts(call: Call[None]) -> Reply:
 @operation(bp, "POST", "assistants", body=Draft, answers={201: Managed}, roles=PUBLISHERS)
 async def create_assistant(call: Call[Draft]) -> Reply:
     """A new assistant, as a draft."""
-    draft = _body(call)
+    draft = await _body(call)
     managed, etag = await publishing.create(call.journal, call.access, draft.settings, draft.reason)
     return Reply(managed, 201, {"ETag": etag, "Location": f"/api/assistants/{managed.id}/draft"})
 
@@ -74,7 +74,7 @@ async def get_draft(call: Call[None]) -> Reply:
 async def put_draft(call: Call[Draft]) -> Reply:
     """Change the draft; what is published stays as it is."""
     document = await _managed(call)
-    draft = _body(call)
+    draft = await _body(call)
     call.require_etag(document)
     return _tagged(await publishing.save_draft(call.journal, call.access, document, draft.settings, draft.reason))
 
@@ -92,7 +92,7 @@ async def put_draft(call: Call[Draft]) -> Reply:
 async def publish_assistant(call: Call[Reason]) -> Reply:
     """The draft becomes the next version, in use from now on."""
     document = await _managed(call)
-    reason = call.body().reason
+    reason = (await call.body()).reason
     call.require_etag(document)
     return _tagged(await publishing.publish(call.journal, call.access, document, reason))
 
@@ -110,7 +110,7 @@ async def publish_assistant(call: Call[Reason]) -> Reply:
 async def restore_assistant(call: Call[Restore]) -> Reply:
     """An earlier version is in use again, as it was."""
     document = await _managed(call)
-    asked = call.body()
+    asked = await call.body()
     call.require_etag(document)
     return _tagged(await publishing.restore(call.journal, call.access, document, asked.version, asked.reason))
 
@@ -128,7 +128,7 @@ async def restore_assistant(call: Call[Restore]) -> Reply:
 async def retire_assistant(call: Call[Reason]) -> Reply:
     """Nobody can ask the assistant any more; its versions stay."""
     document = await _managed(call)
-    reason = call.body().reason
+    reason = (await call.body()).reason
     call.require_etag(document)
     return _tagged(await publishing.retire(call.journal, call.access, document, reason))
 
@@ -142,8 +142,8 @@ async def list_versions(call: Call[None]) -> Reply:
     return Reply(Versions(versions=await publishing.list_versions(call.services.store.config, document["id"])))
 
 
-def _body(call: Call[Draft]) -> Draft:
-    draft = call.body()
+async def _body(call: Call[Draft]) -> Draft:
+    draft = await call.body()
     if unknown := sorted(draft.settings.pii.keys() - PII_CATEGORIES):
         raise Malformed(f"settings.pii: no detector for {', '.join(unknown)}")
     return draft

@@ -116,7 +116,7 @@ async def ingest(call: Call[Question]) -> Reply:
     services, caller = call.services, call.caller
     assistant = await find_assistant(services.store.config, call.path("assistant_id"), caller.groups)
     limit = services.settings.max_prompt_characters
-    question = call.body(limit)
+    question = await call.body(limit)
     if len(question.prompt) > limit:
         raise TooLarge(limit)
     team = call.access.team_for(question.team)

@@ -102,7 +102,7 @@ async def list_grants(call: Call[None]) -> Reply:
 @operation(bp, "POST", "support-grants", body=NewGrant, answers={201: Grant}, roles=ADMINS)
 async def open_grant(call: Call[NewGrant]) -> Reply:
     """Open support for a group or a person, for at most 72 hours."""
-    asked = call.body()
+    asked = await call.body()
     grant = await support.open_grant(
         call.journal,
         group=asked.group,
@@ -118,7 +118,7 @@ async def open_grant(call: Call[NewGrant]) -> Reply:
 @operation(bp, "POST", "support-grants/{grant_id}/close", body=Reason, answers={200: Grant}, roles=ADMINS)
 async def close_grant(call: Call[Reason]) -> Reply:
     """Close support at once."""
-    reason = call.body().reason
+    reason = (await call.body()).reason
     grant = await support.close_grant(call.journal, call.path("grant_id"), actor=call.caller.oid, reason=reason)
     return Reply(grant)
 

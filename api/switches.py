@@ -66,7 +66,7 @@ async def put_switch(call: Call[NewPosition]) -> Reply:
         call.access.require(*PULLERS, team=None)
     else:
         await find_managed(call.services.store.config, scope, call.access.scope(*PULLERS))
-    position = call.body()
+    position = await call.body()
     kept, actor = _kept_under(scope), call.caller.oid
     now = await set_switch(call.journal, kept, stopped=position.stopped, reason=position.reason, actor=actor)
     return Reply(Switch(scope=scope, **now.model_dump()))

@@ -76,7 +76,7 @@ async def list_teams(call: Call[None]) -> Reply:
 @operation(bp, "PUT", "teams/{team_id}", body=TeamSettings, answers={200: TaggedTeam}, roles=ADMINS, tagged=True)
 async def put_team(call: Call[TeamSettings]) -> Reply:
     """Make a team, or change it."""
-    settings, etag = call.body(), call.etag()
+    settings, etag = await call.body(), call.etag()
     team = Team(id=known_form(call.path("team_id")), name=settings.name, group=settings.group)
     etag = await teams.set_team(call.journal, team, etag=etag, actor=call.caller.oid, reason=settings.reason)
     return Reply(TaggedTeam(**team.model_dump(), etag=etag), 200, {"ETag": etag})
@@ -85,7 +85,7 @@ async def put_team(call: Call[TeamSettings]) -> Reply:
 @operation(bp, "POST", "teams/{team_id}/remove", body=Reason, answers={200: Removed}, roles=ADMINS, tagged=True)
 async def remove_team(call: Call[Reason]) -> Reply:
     """Nobody is in the team any more; its ledger and its trail stay."""
-    team_id, reason, etag = known_form(call.path("team_id")), call.body().reason, call.etag()
+    team_id, reason, etag = known_form(call.path("team_id")), (await call.body()).reason, call.etag()
     await teams.remove_team(call.journal, team_id, etag=etag, actor=call.caller.oid, reason=reason)
     return Reply(Removed(id=team_id))
 
@@ -104,7 +104,7 @@ async def put_role(call: Call[Bindings]) -> Reply:
         role = Role(call.path("role"))
     except ValueError:
         raise RoleUnknown from None
-    asked = call.body()
+    asked = await call.body()
     etag = await roles.set_role(
         call.journal,
         role,

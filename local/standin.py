@@ -103,10 +103,20 @@ class Control:
 
 @asynccontextmanager
 async def serving(
-    app: web.Application, *, port: int = 0, ssl_context: Any = None, shutdown_timeout: float = 1.0
+    app: web.Application,
+    *,
+    port: int = 0,
+    ssl_context: Any = None,
+    shutdown_timeout: float = 1.0,
+    handler_cancellation: bool = False,
 ) -> AsyncIterator[str]:
-    """Serve an aiohttp application on loopback; yields its URL (no trailing slash)."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_timeout)
+    """Serve an aiohttp application on loopback; yields its URL (no trailing slash).
+
+    With ``handler_cancellation`` the handler of a request is cancelled when its client leaves.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=shutdown_timeout, handler_cancellation=handler_cancellation
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=ssl_context)

@@ -20,6 +20,6 @@ invocation fail as if the function had raised. The queues group also answers ``P
 control port: it fires a timer function now and answers 204 when it has finished, 500 if it raised.
 
 Refused when the app is loaded: bindings other than HTTP, Service Bus queue and timer triggers, orchestrators,
-activities and Durable clients; function keys; route constraints; sessions; retry policies; HTTP streaming; settings in
-host.json that would change behaviour and are not served here.
+activities and Durable clients; HTTP without streaming; function keys; route constraints; sessions; retry policies;
+settings in host.json that would change behaviour and are not served here.
 """

@@ -59,7 +59,9 @@ async def _service(arguments: argparse.Namespace, control: Control) -> AsyncIter
     match arguments.group:
         case "http":
             application = http.application(worker, served, settings.http.route_prefix)
-            async with serving(application, port=arguments.port, shutdown_timeout=_GRACE) as url:
+            async with serving(
+                application, port=arguments.port, shutdown_timeout=_GRACE, handler_cancellation=True
+            ) as url:
                 yield {"url": url, **ready}
         case "durable":
             work_items = WorkItems(worker, served, arguments.durable, settings.durable_task)

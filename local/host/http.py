@@ -2,16 +2,24 @@
 
 Paths match without regard to case, and a literal segment wins over a parameter. A path or method that no function has
 is 404 with an empty body; a function that raises is 500 with an empty body.
+
+The app answers with HTTP streaming: a request is passed on to the server that the worker library runs in this process,
+with the id of the invocation that is made for it, and what that server answers is passed back piece by piece.
+https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhook-trigger#http-streams-1
 """
 
+import asyncio
 import itertools
 import re
-from collections.abc import Sequence
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
+import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
 
 from local.host.hostjson import Refused
 from local.host.protos import RpcHttp, TypedData
@@ -21,6 +29,9 @@ _MAX_BODY = 100 * 2**20
 """Azure's limit of a request, in bytes."""
 _MAX_HEADER = 32 * 2**10
 """Of one header field, in bytes: a token that lists 200 groups takes 10 KB."""
+_OWN_HEADERS = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
+"""Of the worker's server, which are not the answer's."""
+_TO_WORKER = web.AppKey("to_worker", aiohttp.ClientSession)
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ def application(worker: Worker, functions: Sequence[Function], prefix: str) -> w
         if one.collides(other):
             raise Refused(f"{one.function.name} and {other.function.name} have the same route")
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.StreamResponse:
         path = [_decoded(segment) for segment in request.rel_url.raw_path.split("/") if segment]
         for route in routes:
             parameters = route.match(request.method, path)
@@ -89,15 +100,13 @@ def application(worker: Worker, functions: Sequence[Function], prefix: str) -> w
                 break
         else:
             return web.Response(status=404)
-        data = await _typed(request, parameters)
-        try:
-            returned = await worker.invoke(route.function, data, traceparent=request.headers.get("traceparent"))
-        except FunctionFailed:
-            return web.Response(status=500)
-        return _response(returned)
+        if request.content_length is not None and request.content_length > _MAX_BODY:
+            return web.Response(status=413)
+        return await _answered(worker, route.function, parameters, request)
 
     app = web.Application(client_max_size=_MAX_BODY, handler_args={"max_field_size": _MAX_HEADER})
     app.router.add_route("*", "/{path:.*}", answer)
+    app.cleanup_ctx.append(_session)
     return app
 
 
@@ -106,29 +115,54 @@ def _decoded(segment: str) -> str:
     return "%2F".join(unquote(part) for part in re.split("%2f", segment, flags=re.IGNORECASE))
 
 
-async def _typed(request: web.Request, parameters: dict[str, str]) -> TypedData:
-    headers = {name.lower(): ",".join(request.headers.getall(name)) for name in request.headers}
-    query = {name: ",".join(request.query.getall(name)) for name in request.query}
-    body = await request.read()
-    return TypedData(
-        http=RpcHttp(
-            method=request.method,
-            url=str(request.url),
-            headers=headers,
-            params=parameters,
-            query={name: value for name, value in query.items() if value},  # Azure leaves the empty ones out
-            body=TypedData(bytes=body) if body else TypedData(),
-        )
+async def _session(app: web.Application) -> AsyncIterator[None]:
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, max_field_size=_MAX_HEADER) as session:
+        app[_TO_WORKER] = session
+        yield
+
+
+async def _answered(
+    worker: Worker, function: Function, parameters: dict[str, str], request: web.Request
+) -> web.StreamResponse:
+    """The function's answer, relayed from when it has returned."""
+    invocation_id = str(uuid.uuid4())
+    http = RpcHttp(
+        method=request.method, url=str(request.url), headers={}, params=parameters, query={}, body=TypedData()
     )
+    data = TypedData(http=http)
+    traceparent = request.headers.get("traceparent")
+    invocation = asyncio.create_task(worker.invoke(function, data, None, traceparent, invocation_id))
+    passed_on = asyncio.create_task(_pass_on(worker.http_uri, request, invocation_id))
+    try:
+        await asyncio.shield(invocation)  # it goes on if the client leaves
+        async with await passed_on as answer:
+            return await _relay(answer, request)
+    except FunctionFailed:
+        return web.Response(status=500)
+    finally:
+        passed_on.cancel()
 
 
-def _response(returned: TypedData | None) -> web.Response:
-    data: Any = returned
-    match data and data.WhichOneof("data"):
-        case None:
-            return web.Response(status=204)
-        case "http":
-            headers = {name: value for name, value in data.http.headers.items() if name.lower() != "content-length"}
-            return web.Response(status=int(data.http.status_code), headers=headers, body=data.http.body.bytes)
-        case _:
-            return web.Response(text=data.string)
+async def _pass_on(http_uri: str, request: web.Request, invocation_id: str) -> aiohttp.ClientResponse:
+    headers = CIMultiDict(request.headers)
+    headers["x-ms-invocation-id"] = invocation_id
+    body = request.content if request.can_read_body else None
+    url = URL(http_uri + request.raw_path, encoded=True)
+    to_worker = request.app[_TO_WORKER]
+    return await to_worker.request(request.method, url, headers=headers, data=body, allow_redirects=False)
+
+
+async def _relay(answer: aiohttp.ClientResponse, request: web.Request) -> web.StreamResponse:
+    headers = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in _OWN_HEADERS)
+    relayed = web.StreamResponse(status=answer.status, headers=headers)
+    await relayed.prepare(request)
+    try:
+        async for piece in answer.content.iter_any():
+            await relayed.write(piece)
+    except aiohttp.ClientError:  # what streams has failed: the client must not take this for the end
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:  # the client has left, and so does this: the app sees it
+        return relayed
+    return relayed

@@ -76,6 +76,8 @@ class Worker:
     def __init__(self, control: Control, client_configuration: str | None) -> None:
         self._control = control
         self._client_configuration = client_configuration
+        self.http_uri = ""
+        """Where the app answers HTTP requests, once it is loaded."""
 
     async def load(self, app: Path) -> list[Function]:
         """Import and index ``function_app.py``. Raises :class:`~local.host.hostjson.Refused` if that fails."""
@@ -87,8 +89,12 @@ class Worker:
         )
         if initialised.result.status != StatusResult.Success:
             raise Refused(f"the app can't be loaded:\n{initialised.result.exception.stack_trace}")
-        if "HttpUri" in initialised.capabilities:
-            raise Refused("HTTP streaming (azurefunctions-extensions-http-fastapi) is not served")
+        if "HttpUri" not in initialised.capabilities:
+            raise Refused("only apps with HTTP streaming (azurefunctions-extensions-http-fastapi) are served")
+        self.http_uri = initialised.capabilities["HttpUri"]
+        for name in ("uvicorn", "uvicorn.access"):  # the server that was just started has set them up to say a lot
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).setLevel(logging.WARNING)
         indexed = await runtime.functions_metadata_request(_message())
         if not indexed.function_metadata_results:
             raise Refused(f"no functions in {app / 'function_app.py'}")
@@ -104,12 +110,16 @@ class Worker:
         data: TypedData,
         metadata: Mapping[str, TypedData] | None = None,
         traceparent: str | None = None,
+        invocation_id: str | None = None,
     ) -> TypedData | None:
-        """Run the function with ``data`` as its trigger's input; what it returned. Raises :class:`FunctionFailed`."""
+        """Run the function with ``data`` as its trigger's input; what it returned. Raises :class:`FunctionFailed`.
+
+        That of an HTTP function waits for the request that comes to ``http_uri`` with its invocation id.
+        """
         self._control.count(function.name)
         try:
             await self._fault(function.name)
-            returned = await self._run(function, data, metadata or {}, traceparent)
+            returned = await self._run(function, data, metadata or {}, traceparent, invocation_id or str(uuid.uuid4()))
             await self._fault(f"{function.name}:done")
         except FunctionFailed as failure:
             self._control.count(f"{function.name}:failed")
@@ -118,14 +128,19 @@ class Worker:
         return returned
 
     async def _run(
-        self, function: Function, data: TypedData, metadata: Mapping[str, TypedData], traceparent: str | None
+        self,
+        function: Function,
+        data: TypedData,
+        metadata: Mapping[str, TypedData],
+        traceparent: str | None,
+        invocation_id: str,
     ) -> TypedData | None:
         inputs = [ParameterBinding(function.trigger["name"], data)]
         inputs += [ParameterBinding(name, TypedData(string=self._client_configuration)) for name in function.clients]
         response = await runtime.invocation_request(
             _message(
                 invocation_request=SimpleNamespace(
-                    invocation_id=str(uuid.uuid4()),
+                    invocation_id=invocation_id,
                     function_id=function.id,
                     input_data=inputs,
                     trigger_metadata=metadata,

@@ -27,7 +27,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 
 async def test_when_groups_are_ready_then_each_serves_its_own_functions(stack: Stack) -> None:
-    assert stack.hosts["http"].ready["functions"] == ["echo", "fixed", "raises", "slow", "start"]
+    assert stack.hosts["http"].ready["functions"] == ["echo", "fixed", "raises", "slow", "streams", "start"]
     assert stack.hosts["queues"].ready["functions"] == ["single", "batch", "tick", "yearly"]
     assert {"add_all", "add", "breaking"} <= set(stack.hosts["durable"].ready["functions"])
     assert (stack.hosts["queues"].ready["url"], stack.hosts["durable"].ready["url"]) == (None, None)
@@ -51,7 +51,7 @@ async def test_when_a_request_comes_then_the_function_sees_all_of_it_and_its_ans
     assert (request["method"], request["body"]) == ("POST", "grüß")
     assert request["url"].startswith(stack.hosts["http"].url + "/api/ECHO/")
     assert request["route"] == {"first": "a%2Fb", "second": "c ä"}
-    assert request["query"] == {"x": "1,2", "y": "&"}
+    assert request["query"] == [["x", "1"], ["x", "2"], ["empty", ""], ["y", "&"]]
     assert request["headers"]["x-one"] == "1"
     assert request["traceparent"].split("-")[1] == trace.split("-")[1]
     assert request["traceparent"] != trace
@@ -102,6 +102,21 @@ async def test_when_the_client_leaves_then_the_invocation_goes_on(stack: Stack) 
     assert await stack.seen.next("slow") == "began"
     leaving.cancel()
     assert await stack.seen.next("slow") == "ended"
+
+
+async def test_when_an_answer_streams_then_each_piece_comes_as_it_is_made(stack: Stack) -> None:
+    async with stack.call("GET", "/api/streams/one,waits") as response:
+        assert response.headers["Content-Type"].startswith("text/plain")
+        assert await response.content.readline() == b"one\n"
+        assert await response.content.readline() == b"waits\n"
+    assert [await stack.seen.next("stream") for _ in range(3)] == ["one", "waits", "cancelled"]  # the client has left
+
+
+async def test_when_a_stream_breaks_then_the_client_does_not_take_it_for_the_end(stack: Stack) -> None:
+    async with stack.call("GET", "/api/streams/one,broken") as response:
+        with pytest.raises(aiohttp.ClientError):
+            await response.read()
+    assert await stack.seen.next("stream") == "one"
 
 
 async def test_when_faults_are_set_then_the_invocation_fails_or_waits(stack: Stack) -> None:

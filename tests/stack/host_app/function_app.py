@@ -9,11 +9,15 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import AsyncIterator
 from typing import Any, List  # noqa: UP035 - the worker library does not take list[...] in an annotation
 
 import azure.durable_functions as df
 import azure.functions as func
+import azurefunctions.extensions.http.fastapi  # noqa: F401 - it makes the host stream
 from durabletask.task import OrchestrationContext, TaskFailedError, when_all
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 durable = df.Blueprint()
@@ -25,49 +29,67 @@ def seen(kind: str, what: Any) -> None:
 
 
 @app.route("echo/{first}/{second}", methods=["POST"])
-async def echo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+async def echo(req: Request, context: func.Context) -> Response:
     request = {
         "method": req.method,
-        "url": req.url,
+        "url": str(req.url),
         "headers": dict(req.headers),
-        "query": dict(req.params),
-        "route": dict(req.route_params),
-        "body": req.get_body().decode(),
+        "query": req.query_params.multi_items(),
+        "route": dict(req.path_params),
+        "body": (await req.body()).decode(),
         "thread": threading.current_thread() is threading.main_thread(),
         "traceparent": context.trace_context.trace_parent,
     }
-    return func.HttpResponse(
-        json.dumps(request), status_code=201, mimetype="application/json", headers={"X-Answer": "yes"}
-    )
+    return Response(json.dumps(request), 201, {"X-Answer": "yes"}, "application/json")
 
 
 @app.route("echo/fixed/{second}")
-def fixed(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse(f"fixed, main thread: {threading.current_thread() is threading.main_thread()}")
+def fixed(req: Request) -> Response:
+    return Response(f"fixed, main thread: {threading.current_thread() is threading.main_thread()}")
 
 
 @app.route("raises", methods=["GET"])
-async def raises(req: func.HttpRequest) -> func.HttpResponse:
+async def raises(req: Request) -> Response:
     raise ValueError("on purpose")
 
 
 @app.route("slow", methods=["POST"])
-async def slow(req: func.HttpRequest) -> func.HttpResponse:
+async def slow(req: Request) -> Response:
     seen("slow", "began")
-    await asyncio.sleep(float(req.params["seconds"]))
+    await asyncio.sleep(float(req.query_params["seconds"]))
     seen("slow", "ended")
-    return func.HttpResponse("done")
+    return Response("done")
+
+
+@app.route("streams/{pieces}", methods=["GET"])
+async def streams(req: Request) -> StreamingResponse:
+    """Piece after piece, each when the test says so; "broken" breaks after the first."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            for piece in req.path_params["pieces"].split(","):
+                if piece == "broken":
+                    raise ValueError("on purpose")
+                seen("stream", piece)
+                yield f"{piece}\n".encode()
+                if piece == "waits":
+                    await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            seen("stream", "cancelled")
+            raise
+
+    return StreamingResponse(pieces(), media_type="text/plain")
 
 
 @durable.route("orchestrations/{name}", methods=["POST"])
 @durable.durable_client_input(client_name="client")
-async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    instance = await client.start_new(req.route_params["name"], client_input=req.get_json())
+async def start(req: Request, client: df.DurableOrchestrationClient) -> Response:
+    instance = await client.start_new(req.path_params["name"], client_input=await req.json())
     state = await client.wait_for_orchestration_completion(instance, timeout=20)
     if state is None:
-        return func.HttpResponse(status_code=504)
+        return Response(status_code=504)
     failure = state.failure_details
-    return func.HttpResponse(
+    return Response(
         json.dumps(
             {
                 "status": state.runtime_status.name,
