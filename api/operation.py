@@ -4,6 +4,7 @@ An operation is declared with its route, what it takes, what it answers and whic
 function that Azure calls, the gate before it, and the OpenAPI document; a route without the gate can't be made.
 """
 
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +16,12 @@ from pydantic import BaseModel
 
 from api.body import TEXT_CHARACTERS, read_body, read_query
 from api.caller import caller_of
-from api.problems import NotAvailable, problem_response, response
+from api.problems import NoAnswer, NotAvailable, problem_response, response
 from governance.access import Access, Role, RoleMissing, access_of
 from governance.changes import Journal, as_seen
 from governance.identity import Caller, TokenRefused
 from governance.problems import ProblemError
+from governance.refusals import REFUSALS, Refusals, Refused
 from governance.support import SupportOnly, note_support
 from services.bus import BusUnavailable
 from services.clock import utc_now
@@ -120,6 +122,12 @@ class Call[Body: BaseModel | None]:
         as_seen(dict(document), self.etag())
 
 
+_refusals: Refusals | None = None
+
+REFUSED = (401, 403, 404)
+"""What a gate says to whom it does not let in."""
+
+
 type Handler[Body: BaseModel | None] = Callable[[Call[Body]], Awaitable[Reply]]
 
 
@@ -157,16 +165,24 @@ def operation[Body: BaseModel | None](
         OPERATIONS[declared.name] = declared
 
         async def answered(req: Request) -> Response:
+            actor = ""
             try:
                 services = await platform()
-                access = await _admitted(declared, req, services, outside)
+                caller = await caller_of(req, services)
+                actor = caller.oid
+                access = await _admitted(declared, caller, services, outside)
                 reply = await handler(Call(req, services, access, declared, body))
                 assert type(reply.body) is answers[reply.status], "it answers what it declares"
                 return response(reply.body, reply.status, reply.headers)
             except TokenRefused as error:
                 log.info("%s: token refused: %s", declared.name, error)
+                await _note(services, Refused(error.type, because=str(error)))
+                return problem_response(error)
+            except (NoAnswer, SupportOnly) as error:  # which have events of their own
                 return problem_response(error)
             except ProblemError as error:
+                if (problem := error.problem()).kind.status in REFUSED:
+                    await _note(services, Refused(problem.type, declared.name, actor))
                 return problem_response(error)
             except (StoreError, BusUnavailable, LogsUnavailable) as error:
                 log.warning("%s: %s: %s", declared.name, type(error).__name__, error)
@@ -183,10 +199,18 @@ def operation[Body: BaseModel | None](
     return register
 
 
-async def _admitted(declared: Operation, req: Request, services: Platform, outside: type[ProblemError]) -> Access:
-    """The gate: who calls, what they may do, and whether that is enough for this operation."""
+async def _note(services: Platform, refused: Refused) -> None:
+    """In the trail, before whoever called is told."""
+    global _refusals
+    if _refusals is None:
+        journal = Journal(services.store, services.bus)
+        _refusals = Refusals(functools.partial(journal.note, "config", REFUSALS))
+    await _refusals.note(refused)
+
+
+async def _admitted(declared: Operation, caller: Caller, services: Platform, outside: type[ProblemError]) -> Access:
+    """The gate: what the caller may do, and whether that is enough for this operation."""
     first_admins = services.settings.platform_admin_group
-    caller = await caller_of(req, services)
     access = await access_of(services.store.config, caller, first_admins, utc_now())
     if access.grant is not None:
         await note_support(Journal(services.store, services.bus), access, declared.name, allowed=declared.support)

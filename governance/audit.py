@@ -43,7 +43,7 @@ class AuditEvent(BaseModel):
     Parts: int = 1
     EventType: str
     """``request``; what an administrator did: ``switch.set``, ``team.set``, ``assistant.publish``, ...; what support
-    did: ``support.read``, ``support.refuse``."""
+    did: ``support.read``, ``support.refuse``; who was not let in: ``refusal``. All of them: docs/audit-events.md."""
     Outcome: str
     """How it ended: answered, refused, stopped, failed, abandoned, withheld (answered, and not handed over); for
     administrative events done."""
@@ -57,9 +57,10 @@ class AuditEvent(BaseModel):
     RequestId: str = ""
     TraceId: str = ""
     Prompt: str = ""
+    """As much of it as the policy lets the trail keep."""
     PromptCharacters: int | None = None
     PromptSha256: str = ""
-    """Of the whole text, in UTF-8."""
+    """Of the whole text as the guardrails left it, in UTF-8."""
     Answer: str = ""
     AnswerCharacters: int | None = None
     AnswerSha256: str = ""
@@ -80,6 +81,8 @@ class AuditEvent(BaseModel):
     CostMicro: int | None = None
     """Millionths of ``Currency``."""
     Currency: str = ""
+    Count: int = 1
+    """How many there were, of refusals that are told together."""
     Target: str = ""
     """What an administrative event changed."""
     Before: dict[str, Any] = {}
@@ -88,11 +91,11 @@ class AuditEvent(BaseModel):
     """Under which support grant it was done."""
 
 
-def measured(text: str | None) -> tuple[str, int | None, str]:
-    """A text for the trail, how many characters it has, and its SHA-256."""
+def measured(text: str | None) -> tuple[int | None, str]:
+    """How many characters a text has, and its SHA-256."""
     if text is None:
-        return "", None, ""
-    return text, len(text), hashlib.sha256(text.encode()).hexdigest()
+        return None, ""
+    return len(text), hashlib.sha256(text.encode()).hexdigest()
 
 
 def rows_of(event: dict[str, Any]) -> list[dict[str, Any]]:

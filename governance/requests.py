@@ -86,6 +86,8 @@ class Request(BaseModel):
     model: ModelUse | None = None
     cost_micro: int = 0
     """Of all attempts, in micro-units of the model's currency."""
+    trail: dict[str, str | None] = {}
+    """What the audit trail keeps of ``prompt`` and ``answer`` where that is not the text; None for nothing."""
     outcome: str | None = None
     problem: Problem | None = None
     audit: dict[str, Any] | None = None
@@ -171,7 +173,8 @@ def audit_event(
 
     Which model was called, and what it cost, is what the ledger says, so that calls which brought no answer are told.
     """
-    prompt, answer = measured(request.checked_prompt), measured(None if problem else request.answer)
+    prompt = measured(request.checked_prompt)
+    answer = measured(None if problem else request.answer)
     used, called = request.model, next((each for each in reversed(attempts) if ":answer:" in each.id), None)
     return AuditEvent(
         TimeGenerated=ended_at,
@@ -186,12 +189,12 @@ def audit_event(
         AssistantVersion=request.assistant_version,
         RequestId=request.id,
         TraceId=request.trace_parent.split("-")[1],
-        Prompt=prompt[0],
-        PromptCharacters=prompt[1],
-        PromptSha256=prompt[2],
-        Answer=answer[0],
-        AnswerCharacters=answer[1],
-        AnswerSha256=answer[2],
+        Prompt=request.trail.get("prompt", request.checked_prompt) or "",
+        PromptCharacters=prompt[0],
+        PromptSha256=prompt[1],
+        Answer="" if problem else request.trail.get("answer", request.answer) or "",
+        AnswerCharacters=answer[0],
+        AnswerSha256=answer[1],
         Verdicts={name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
         Stages={
             name: {"started_at": utc_text(stage.started_at), "ms": stage.milliseconds}

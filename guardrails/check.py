@@ -16,7 +16,7 @@ from guardrails.leak import leaks
 from guardrails.numbering import Numbering
 from guardrails.orders import orders, without
 from guardrails.pii import local_detector, redacted
-from guardrails.policy import Policy
+from guardrails.policy import Policy, Trail
 from guardrails.reading import as_typed
 from guardrails.readings import forget
 from guardrails.topics import Remote, Side, asked, concerning, matches
@@ -92,6 +92,19 @@ async def check(
         raise GuardrailFailed(f"the guardrails failed: {type(error).__name__}") from None
     finally:
         forget()
+
+
+async def for_trail(text: str, policy: Policy) -> str | None:
+    """What the trail may keep of a text that :func:`check` has passed; None for nothing. Raises what that raises."""
+    match policy.trail:
+        case Trail.FULL:
+            return text
+        case Trail.HASH:
+            return None
+        case Trail.REDACTED:
+            personal_data = dict.fromkeys(policy.pii, Action.REDACT)
+            only_that = policy.model_copy(update={"pii": personal_data, "acceptable_use": [], "output": []})
+            return (await check(text, only_that, side=Side.ANSWER)).text
 
 
 def _of_its_own() -> Numbering:

@@ -6,6 +6,7 @@ read, rather than ignored when a text is checked.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -44,6 +45,17 @@ DEFAULT_ACCEPTABLE_USE = [
 """What looks like a request for harm is let through and told: the classifier takes some harmless questions for it."""
 
 
+class Trail(StrEnum):
+    """What the audit trail keeps of prompts and answers; declared from the most to the least."""
+
+    FULL = "full"
+    """The text as the guardrails left it."""
+    REDACTED = "redacted"
+    """That, with placeholders also for the personal data that the policy lets through."""
+    HASH = "hash"
+    """Its length and SHA-256, and nothing of it."""
+
+
 class Rules(BaseModel):
     """What a policy says.
 
@@ -68,6 +80,7 @@ class Rules(BaseModel):
     """What becomes of orders to the model."""
     output: Annotated[list[OutputRule], Field(max_length=20)] = []
     """What shape an answer must have."""
+    trail: Trail = Trail.FULL
 
     @model_validator(mode="after")
     def _known_categories(self) -> Self:
@@ -148,6 +161,7 @@ def strictest(policies: Sequence[Policy]) -> Policy:
         restore=all(policy.restore for policy in policies),
         injection=strictest_orders([policy.injection for policy in policies]),
         output=[rule for policy in policies for rule in policy.output],
+        trail=max((policy.trail for policy in policies), key=list(Trail).index),
     )
 
 

@@ -20,10 +20,10 @@ from governance.release import release as let_go
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
 from governance.sealed import hashing_key, seal
 from governance.switches import Stopped, require_running
-from guardrails.check import About, Checked, check
+from guardrails.check import About, Checked, check, for_trail
 from guardrails.errors import DetectorRefused, GuardrailTimeout
 from guardrails.numbering import Numbering
-from guardrails.policy import Policy, strictest, tightened
+from guardrails.policy import Policy, Trail, strictest, tightened
 from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
 from pipeline.detectors import Detectors
@@ -183,6 +183,11 @@ def _secret(services: Platform) -> bytes:
     return services.settings.redaction_key.get_secret_value()
 
 
+async def _trail(what: str, text: str, policy: Policy) -> list[dict[str, Any]]:
+    """What the audit trail keeps of a text, where that is not the text itself."""
+    return [] if policy.trail is Trail.FULL else [put(f"/trail/{what}", await for_trail(text, policy))]
+
+
 @bp.activity_trigger(input_name="job")
 @stage
 async def check_prompt(services: Platform, request: Request, started_at: datetime) -> Step:
@@ -199,6 +204,7 @@ async def check_prompt(services: Platform, request: Request, started_at: datetim
         put("/state", "running"),
         put("/checked_prompt", checked.text),
         put("/placeholders", numbering.known),
+        *await _trail("prompt", checked.text, policy),
         {"op": "remove", "path": "/prompt"},
         *([put("/problem", blocked.problem().model_dump())] if blocked else []),
         *([put("/sealed", seal(_secret(services), request.id, numbering.values))] if restores else []),
@@ -280,6 +286,7 @@ async def check_answer(services: Platform, request: Request, started_at: datetim
     changes = [
         {"op": "remove", "path": "/unchecked_answer"},
         put("/problem", blocked.problem().model_dump()) if blocked else put("/answer", checked.text),
+        *await _trail("answer", checked.text, policy),
     ]
     await requests.save_stage(services.store.requests, request, "check_answer", _ran(started_at, checked), changes)
     return REFUSE if blocked else PROCEED

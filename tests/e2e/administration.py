@@ -94,15 +94,9 @@ async def in_groups(company: Asking, person: str, *groups: str) -> str:
 @asynccontextmanager
 async def nothing_changed(company: Asking) -> AsyncIterator[None]:
     """Fails if a team, a role or a grant is changed meanwhile, or an event is written."""
-
-    async def there() -> dict[str, str]:
-        """By id, the ETag; an event's changes when it is uploaded."""
-        documents = company.kit.store.config.query("SELECT * FROM c", partition="access")
-        return {each["id"]: "" if each["type"] == "audit" else each["_etag"] async for each in documents}
-
-    before = await there()
+    before = await company.configured()
     yield
-    assert await there() == before
+    assert await company.configured() == before
 
 
 async def kept(company: Asking, reason: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from governance.refusals import REFUSALS
 from local.readback import query_logs
 from tests.e2e.kit import Kit, eventually, once
 
@@ -103,13 +104,18 @@ class Asking:
         made = await self.stack.control("entra").call("POST", "/control/token", json={"person": "alice", **how})
         return str(made["access_token"])
 
+    async def configured(self) -> dict[str, str]:
+        """What is configured, and the events of its changes: by id, the ETag of what does not change by itself."""
+        documents = self.kit.store.config.query("SELECT * FROM c WHERE c.kind != @refusals", {"@refusals": REFUSALS})
+        return {each["id"]: "" if each.get("type") == "audit" else each["_etag"] async for each in documents}
+
     async def _written(self) -> dict[str, int]:
         """How often something was stored for a request, a cap or a switch, queued, or sent to a model, so far."""
         cosmos = await self.stack.control("cosmos").counts()
         bus = await self.stack.control("servicebus").counts()
         wanted = {f"{kind} {container}" for kind in KEPT for container in ("requests", "budgets", "control")}
         stored = {name: count for name, count in cosmos.items() if name in wanted}
-        sent = {name: count for name, count in bus.items() if name.startswith("send ")}
+        sent = {name: count for name, count in bus.items() if name.startswith("send ") and name != "send audit"}
         return stored | sent | {"model calls": await self.kit.model_calls()}
 
     @asynccontextmanager
