@@ -1,7 +1,5 @@
 """``GET /api/costs``: what everything cost, by team, day, assistant, person, endpoint and model (claim C2)."""
 
-import csv
-import io
 from datetime import date, timedelta
 from typing import Annotated, Self
 
@@ -11,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from api.body import Malformed
 from api.operation import Call, Reply, operation
 from api.problems import Csv
+from api.tables import csv_line
 from governance import costs
 from governance.access import Role
 from governance.costs import Costs, Dimension, Row, TooManyRows
@@ -23,8 +22,6 @@ READERS = (Role.GOVERNOR, Role.AUDITOR, Role.IT_OPS)
 MOST_DAYS = 400
 MOST_ROWS = 10_000
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for one: https://owasp.org/www-community/attacks/CSV_Injection."""
 _FIGURES = ("currency", "calls", "input_tokens", "cached_input_tokens", "output_tokens", "cost_micro")
 
 
@@ -74,15 +71,5 @@ async def _costs(call: Call[None], asked: CostsAsked) -> Costs:
 
 
 def csv_of(rows: list[Row], by: list[Dimension]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table)
     names = [*dict.fromkeys(by), *_FIGURES]
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_cell(getattr(row, name)) for name in names])
-    return table.getvalue()
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return "".join([csv_line(names), *(csv_line(getattr(row, name) for name in names) for row in rows)])

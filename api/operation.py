@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from api.body import TEXT_CHARACTERS, read_body, read_query
 from api.caller import caller_of
-from api.problems import NoAnswer, NotAvailable, problem_response, response
+from api.problems import NoAnswer, NotAvailable, Streamed, problem_response, response
 from governance.access import Access, Role, RoleMissing, access_of
 from governance.changes import Journal, as_seen
 from governance.identity import Caller, TokenRefused
@@ -66,7 +66,7 @@ OPERATIONS: dict[str, Operation] = {}
 
 @dataclass(frozen=True)
 class Reply:
-    body: BaseModel
+    body: BaseModel | Streamed
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -172,7 +172,8 @@ def operation[Body: BaseModel | None](
                 actor = caller.oid
                 access = await _admitted(declared, caller, services, outside)
                 reply = await handler(Call(req, services, access, declared, body))
-                assert type(reply.body) is answers[reply.status], "it answers what it declares"
+                shape = reply.body.shape if isinstance(reply.body, Streamed) else type(reply.body)
+                assert shape is answers[reply.status], "it answers what it declares"
                 return response(reply.body, reply.status, reply.headers)
             except TokenRefused as error:
                 log.info("%s: token refused: %s", declared.name, error)

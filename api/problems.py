@@ -1,8 +1,11 @@
 """What is answered becomes JSON or a table here, and errors become problem+json (RFC 9457); nowhere else."""
 
 import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, RootModel
 
 from governance.problems import Problem, ProblemError
@@ -31,14 +34,30 @@ class Csv(RootModel[str]):
     """A table as comma-separated values (RFC 4180), with a line of names."""
 
 
-def response(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON, but for a table."""
+class JsonLines(RootModel[str]):
+    """A JSON object on each line (https://jsonlines.org)."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A body that is sent while it is made; should that fail, the client sees that it was cut off."""
+
+    shape: type[Csv | JsonLines]
+    pieces: AsyncIterator[str]
+
+
+def response(body: BaseModel | Streamed, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON, but for a table, and for what is streamed."""
+    if isinstance(body, Streamed):
+        return StreamingResponse(body.pieces, status, headers, media_type(body.shape))
     text = body.root if isinstance(body, Csv) else body.model_dump_json()
     return Response(text, status, headers, media_type(type(body)))
 
 
 def media_type(shape: type[BaseModel]) -> str:
     """As what it is answered."""
+    if issubclass(shape, JsonLines):
+        return "application/jsonl"
     return "text/csv" if issubclass(shape, Csv) else "application/json"
 
 

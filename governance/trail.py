@@ -4,8 +4,9 @@ A query is made of values that can only be names, ids and times (:class:`Wanted`
 become a part of the query's language. Of an event that has several rows the one with the highest revision counts.
 """
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -21,6 +22,10 @@ from services.logs import AuditLog, LogsBusy
 
 LATE = timedelta(days=2)
 """How much later than it happened an event may have reached Log Analytics, to be looked for."""
+
+EXPORT_PAGE = 200
+"""Events a query: with their texts they stay far below the 100 MB that Log Analytics answers."""
+EXPORT_PAUSE_SECONDS = 5.0
 
 type Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+ -]{0,99}$")]
 
@@ -103,6 +108,26 @@ async def read_trail(
     last = events[limit - 1] if len(events) > limit else None
     events = await _whole(audit_log, events[:limit], utc_now() - wanted.begin + LATE)
     return events, None if last is None else f"{utc_text(last.EventTime)}_{last.EventId}"
+
+
+async def export_trail(audit_log: AuditLog, wanted: Wanted, scope: Scope | None) -> AsyncIterator[TrailEvent]:
+    """Every event that is wanted, the latest first, read a page at a time; when others are reading, it waits for them.
+
+    Raises what :func:`read_trail` raises, :class:`TooManyQueries` only before the first event.
+    """
+    cursor = None
+    while True:
+        try:
+            events, cursor = await read_trail(audit_log, wanted, scope, limit=EXPORT_PAGE, cursor=cursor)
+        except TooManyQueries:
+            if cursor is None:
+                raise
+            await asyncio.sleep(EXPORT_PAUSE_SECONDS)
+            continue
+        for event in events:
+            yield event
+        if cursor is None:
+            return
 
 
 async def _whole(audit_log: AuditLog, events: list[TrailEvent], over: timedelta) -> list[TrailEvent]:

@@ -1,7 +1,7 @@
 """What a client sees, to the byte, and what its call leaves behind. For what an administrator sees there is the kit."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,8 @@ KEPT = ("create", "upsert", "replace", "batch", "delete")
 @dataclass(frozen=True)
 class Reply:
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    """By name, capitals or not."""
     text: str
 
     @property
@@ -48,7 +49,7 @@ class Asking:
         headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **options.pop("headers", {})}
         url = self.stack.http[0].url + path
         async with aiohttp.ClientSession() as http, http.request(method, url, headers=headers, **options) as answer:
-            return Reply(answer.status, dict(answer.headers), await answer.text())
+            return Reply(answer.status, answer.headers, await answer.text())
 
     async def ask(self, prompt: str, *, person: str = "alice", assistant: str = "sales-helper") -> Reply:
         path = f"/api/assistants/{assistant}/requests"

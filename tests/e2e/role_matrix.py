@@ -168,6 +168,10 @@ ROWS = (
     # The trail.
     Row("get_own_trail", "GET /api/me/audit?limit=0", NOBODY, _NEVER, MALFORMED),
     Row("get_trail", "GET /api/audit?limit=0", AUDITOR, (MALFORMED, MALFORMED, MALFORMED), ROLE_MISSING),
+    Row("export_own_table", "GET /api/me/audit.csv?from=x", NOBODY, _NEVER, MALFORMED),
+    Row("export_own_lines", "GET /api/me/audit.jsonl?from=x", NOBODY, _NEVER, MALFORMED),
+    Row("export_table", "GET /api/audit.csv?from=x", AUDITOR, (MALFORMED, MALFORMED, MALFORMED), ROLE_MISSING),
+    Row("export_lines", "GET /api/audit.jsonl?from=x", AUDITOR, (MALFORMED, MALFORMED, MALFORMED), ROLE_MISSING),
 
     # Caps.
     Row("list_caps", "GET /api/caps", READERS, _TEAMS, ROLE_MISSING, shows=_capped),

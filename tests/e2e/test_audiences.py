@@ -92,7 +92,7 @@ async def calls(asking: Asking, assistant_id: str, token: str) -> dict[str, Repl
 
 
 def told(reply: Reply) -> tuple[int, dict[str, str], str]:
-    return reply.status, reply.headers | UNTOLD, reply.text
+    return reply.status, dict(reply.headers) | UNTOLD, reply.text
 
 
 @pytest.mark.claim("I3")

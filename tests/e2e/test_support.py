@@ -41,6 +41,9 @@ async def test_when_there_is_no_grant_then_the_vendor_gets_nothing(asking: Askin
     request_id = (await asking.ask("What makes a good offer?")).body["request_id"]
     ids = {"assistant_id": "sales-helper", "request_id": request_id, "grant_id": "none"}
     replies = {name: await call(asking, each, **ids) for name, each in OPERATIONS.items()}
+    exports = {"export_own_table", "export_own_lines"}
+    for name in exports:
+        assert "sales" not in replies.pop(name).text
     answered = {name: reply.body for name, reply in replies.items() if reply.status == 200}
     nobody: dict[str, Any] = {"oid": victor(asking), "teams": [], "roles": [], "assistants": [], "support": None}
     assert answered.pop("get_me") == nobody

@@ -1,6 +1,9 @@
 """Reading the trail over HTTP: everybody their own events, an auditor those of the teams that the role reaches."""
 
 import asyncio
+import csv
+import hashlib
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +15,11 @@ import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from governance.access import ACCESS, Binding, Role, role_document
+from governance.audit import announce_again, reference_to_request
 from services.bus import AUDIT_REJECTED
 from tests.e2e.asking import Asking, Reply
 from tests.e2e.kit import eventually
+from tests.e2e.test_policies import Board
 
 OFFER = "What makes a good offer?"
 
@@ -201,3 +206,68 @@ async def test_when_log_analytics_does_not_take_an_event_then_the_others_are_the
         assert kept["row"]["Answer"]
     finally:
         await control.call("PUT", "/control/poison", json=[])
+    # As whoever looks after the queue would, once it is mended.
+    await asking.kit.change(rotten, "/audit/status", "pending")
+    await announce_again(asking.kit.bus, reference_to_request(rotten))
+    event = await asking.trail(f"EventId == '{rotten}'")
+    assert event["Prompt"] == questions[-1]
+
+
+@pytest.mark.claim("A6")
+async def test_when_the_trail_is_exported_then_it_is_all_there_as_lines_and_as_a_table(asking: Asking) -> None:
+    formula = await asking.ask("=cmd() makes a good offer, or what does?")
+    await asking.audited(str(formula.body["request_id"]))
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    events = (await trail(asking, f"to={now}&limit=500&type=request")).body["events"]
+    lines = await trail(asking, f"to={now}&type=request", path="audit.jsonl")
+    assert lines.headers["Content-Type"] == "application/jsonl"
+    assert [json.loads(line) for line in lines.text.splitlines()] == events
+    assert datetime.fromisoformat(lines.headers["Complete-Until"]) < datetime.now(UTC)
+    table = list(csv.DictReader(io.StringIO((await trail(asking, f"to={now}&type=request", path="audit.csv")).text)))
+    assert [row["event_id"] for row in table] == [event["event_id"] for event in events]
+    assert [json.loads(row["verdicts"]) for row in table] == [event["verdicts"] for event in events]
+    assert next(row["prompt"] for row in table if "cmd()" in row["prompt"]).startswith("'="), "no spreadsheet runs it"
+    mine = (await trail(asking, "type=request", person="alice", path="me/audit.jsonl")).text.splitlines()
+    assert {json.loads(line)["actor"] for line in mine} == {str(asking.stack.person("alice").oid)}
+    told = await asking.trail("EventType == 'audit.read' and After has 'application/jsonl' and Target == 'audit:own'")
+    assert told["Actor"] == str(asking.stack.person("alice").oid)
+
+
+@pytest.mark.claim("A6")
+async def test_when_log_analytics_is_away_then_an_export_says_so_before_it_begins(asking: Asking) -> None:
+    async with asking.going_wrong("loganalytics", {"operation": "query*", "kind": "status", "status": 503}):
+        (await trail(asking, path="audit.csv")).is_problem(503, "not-available")
+
+
+@pytest.mark.claim("A1", "I1", "I5")
+async def test_when_somebody_is_not_let_in_then_the_trail_says_who_and_why(asking: Asking) -> None:
+    (await trail(asking, person="carol", path="caps")).is_problem(403, "role-missing")
+    event = await asking.trail(f"EventType == 'refusal' and Actor == '{asking.stack.person('carol').oid}'")
+    assert (event["Reason"], event["Target"], event["Outcome"]) == ("role-missing", "list_caps", "refused")
+    expired = await asking.token(claims={"exp": 1_700_000_000})
+    (await asking.call("GET", "/api/me", token=expired)).is_problem(401, "token-refused")
+    event = await asking.trail("EventType == 'refusal' and After has 'it has expired'")
+    assert (event["Reason"], event["Actor"], event["Count"]) == ("token-refused", "", 1)
+
+
+@pytest.mark.claim("A1", "G2")
+@pytest.mark.parametrize("keeps", ["redacted", "hash"])
+async def test_when_a_policy_lets_the_trail_keep_less_then_it_does_and_the_answer_is_the_same(
+    asking: Asking, keeps: str
+) -> None:
+    board = Board(asking)
+    rules = (await board.read()).body["rules"]
+    lenient = {**rules, "trail": keeps, "pii": {**rules["pii"], "EMAIL_ADDRESS": "warn"}}
+    assert (await board.save(lenient)).status == 200
+    try:
+        prompt = f"Is {keeps}@example.com a good customer?"
+        reply = await asking.ask(prompt)
+        assert f"{keeps}@example.com" in reply.body["answer"], "the policy only warns"
+        event = await asking.trail(f"EventId == '{reply.body['request_id']}'")
+    finally:
+        assert (await board.save(rules)).status == 200
+    expected = {"redacted": "Is <EMAIL_ADDRESS_1> a good customer?", "hash": ""}
+    assert event["Prompt"] == expected[keeps]
+    assert f"{keeps}@example.com" not in str(event)
+    assert event["PromptSha256"] == hashlib.sha256(prompt.encode()).hexdigest()
+    assert event["AnswerSha256"] == hashlib.sha256(reply.body["answer"].encode()).hexdigest()

@@ -25,7 +25,7 @@ OURS = {
     *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
     *("write_audit", "rollup_costs", "reconcile_costs", "reset_caps", "sweep", "reconcile_audit"),
     *("list_assistants", "get_assistant", "get_me", "list_switches", "get_switch", "put_switch", "get_openapi"),
-    *("get_own_trail", "get_trail"),
+    *("get_own_trail", "get_trail", "export_own_table", "export_own_lines", "export_table", "export_lines"),
     *("list_caps", "get_cap", "put_cap", "reset_cap", "get_costs", "get_costs_table"),
     *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
     *("publish_assistant", "restore_assistant", "retire_assistant"),
