@@ -18,10 +18,11 @@ from api.body import TEXT_CHARACTERS, read_body, read_query
 from api.caller import caller_of
 from api.problems import NoAnswer, NotAvailable, Streamed, problem_response, response
 from governance.access import Access, Role, RoleMissing, access_of
+from governance.audit import NOTES
 from governance.changes import Journal, as_seen
 from governance.identity import Caller, TokenRefused
 from governance.problems import ProblemError
-from governance.refusals import REFUSALS, Refusals, Refused
+from governance.refusals import Refusals, Refused
 from governance.support import SupportOnly, note_support
 from services.bus import BusUnavailable
 from services.clock import utc_now
@@ -205,7 +206,7 @@ async def _note(services: Platform, refused: Refused) -> None:
     global _refusals
     if _refusals is None:
         journal = Journal(services.store, services.bus)
-        _refusals = Refusals(functools.partial(journal.note, "config", REFUSALS))
+        _refusals = Refusals(functools.partial(journal.note, "config", NOTES))
     await _refusals.note(refused)
 
 

@@ -36,6 +36,9 @@ class AuditEvent(BaseModel):
     EventTime: Timestamp
     """When it happened."""
     EventId: str
+    """A request's is the request's own id; of anything else it is made once, with what it tells of."""
+    SchemaVersion: Literal[1] = 1
+    """Of these columns. A version adds columns; none is removed, and none changes its meaning."""
     Revision: int = 1
     """Should an event have more than one row, the highest revision is what holds."""
     Part: int = 1
@@ -140,6 +143,8 @@ def audit_columns() -> dict[str, str]:
             kind = datetime
         elif get_origin(kind) is types.UnionType:
             kind = get_args(kind)[0]
+        elif get_origin(kind) is Literal:
+            kind = type(get_args(kind)[0])
         columns[name] = _KQL_TYPES[get_origin(kind) or kind]
     return columns
 
@@ -152,6 +157,9 @@ PARTITION_KEYS: dict[Outbox, str] = {"control": "scope", "config": "kind", "budg
 
 CONTAINERS: tuple[Container, ...] = ("requests", *PARTITION_KEYS)
 """Wherever an event may be pending."""
+
+NOTES = "notes"
+"""The partition of ``config`` of the events that the product writes of its own accord, beside no change."""
 
 KEPT_SECONDS = 30 * 86_400
 """How long an outbox document stays once its event is written: longer than ``reconcile_audit`` looks back."""

@@ -16,8 +16,6 @@ from services.documents import StoreError
 
 log = logging.getLogger(__name__)
 
-REFUSALS = "refusals"
-"""The partition of ``config`` that their events are kept in."""
 REFUSAL = "refusal"
 WINDOW_SECONDS = 60.0
 MOST_KINDS = 50

@@ -2,7 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -13,11 +13,14 @@ from governance.release import release
 from governance.requests import KeptResults, Request
 from governance.reservations import Reservation, Usage
 from services.bus import Bus
-from services.clock import utc_text
+from services.clock import utc_now, utc_text
 from services.documents import ConditionFailed, ItemMissing, Items, Store
 from services.logs import AuditLog
 
 log = logging.getLogger(__name__)
+
+LATE = timedelta(days=1)
+"""How much later than it happened Log Analytics may have been given an event that is looked for."""
 
 ABANDONED = Problem(type="abandoned", detail="The request was stored but never started; nothing was sent to a model.")
 STUCK = Problem(type="not-available", detail="The request was started and did not end in time.")
@@ -88,18 +91,26 @@ async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
     return sent
 
 
-async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: timedelta) -> int:
-    """Makes pending again what is marked written and is not in Log Analytics; returns how many events.
+class Compared(NamedTuple):
+    events: int
+    """That are marked written."""
+    missing: int
+    """Of these, not in Log Analytics."""
+
+
+async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: timedelta) -> Compared:
+    """Makes pending again what is marked written and is not in Log Analytics.
 
     ``until`` leaves out what Log Analytics may still be ingesting (minutes are normal).
     """
     begin, end = utc_text(until - over), utc_text(until)
     kql = (
-        f"AuditEvents_CL | where EventTime between (datetime({begin}) .. datetime({end}))"
+        f"AuditEvents_CL | where EventTime >= datetime({begin}) and EventTime < datetime({end})"
         " | summarize Revision = max(Revision) by EventId"
     )
-    there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, over + timedelta(days=1))}
-    missing = 0
+    since = utc_now() - until + over + LATE
+    there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, since)}
+    events = missing = 0
     query = (
         "SELECT c.id, c.scope, c.kind, c.team, c.audit.revision FROM c WHERE c.audit.status = 'written'"
         " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
@@ -108,9 +119,10 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     for container, key in keys:
         items = items_of(store, container)
         async for document in items.query(query, {"@begin": begin, "@end": end}):
+            events += 1
             if there.get(document["id"], 0) < document["revision"]:
                 missing += await _make_pending(items, container, document["id"], document[key])
-    return missing
+    return Compared(events, missing)
 
 
 async def _make_pending(items: Items, container: Container, item_id: str, partition: str) -> bool:

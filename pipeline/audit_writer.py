@@ -8,8 +8,7 @@ from typing import Any, List, NamedTuple  # noqa: UP035 - the worker library doe
 import azure.durable_functions as df
 import azure.functions as func
 
-from governance.access import ACCESS
-from governance.audit import Reference, items_of, mark_rejected, mark_written, rows_of
+from governance.audit import NOTES, Reference, items_of, mark_rejected, mark_written, rows_of
 from governance.changes import Journal, change_event
 from services.bus import AUDIT, AUDIT_REJECTED
 from services.clock import uuid7
@@ -85,7 +84,7 @@ async def _set_aside(services: Platform, events: Sequence[Pending], rejected: Se
                 Team=event["Team"],
                 RequestId=event["RequestId"],
             )
-            await Journal(services.store, services.bus).note("config", ACCESS, told)
+            await Journal(services.store, services.bus).note("config", NOTES, told)
         await _mark(services, reference, event, mark_rejected)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from governance.refusals import REFUSALS
+from governance.audit import NOTES
 from local.readback import query_logs
 from tests.e2e.kit import Kit, eventually, once
 
@@ -107,7 +107,7 @@ class Asking:
 
     async def configured(self) -> dict[str, str]:
         """What is configured, and the events of its changes: by id, the ETag of what does not change by itself."""
-        documents = self.kit.store.config.query("SELECT * FROM c WHERE c.kind != @refusals", {"@refusals": REFUSALS})
+        documents = self.kit.store.config.query("SELECT * FROM c WHERE c.kind != @notes", {"@notes": NOTES})
         return {each["id"]: "" if each.get("type") == "audit" else each["_etag"] async for each in documents}
 
     async def _written(self) -> dict[str, int]:

@@ -1,7 +1,10 @@
 """An audit event as it is kept: what the table needs, what a column takes, what stays pending."""
 
+import ast
 import hashlib
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from governance.audit import (
     pieces,
     rows_of,
 )
+from governance.refusals import REFUSAL
 from services.clock import utc_now, uuid7
 
 
@@ -89,3 +93,31 @@ def test_when_an_event_is_put_in_an_outbox_then_it_is_pending_under_its_own_id()
     assert (pending(told)["status"], pending(told)["revision"]) == ("pending", 1)
     assert AuditEvent.model_validate(pending(told)["event"]) == told
     assert pending(told)["event"]["EventTime"].endswith("Z")
+
+
+DOCUMENTED = Path("docs/audit-events.md").read_text(encoding="utf-8")
+
+
+def test_when_the_schema_has_changed_then_its_documentation_has_too() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (string|long|datetime|dynamic) \|", DOCUMENTED, re.MULTILINE)
+    assert dict(rows) == audit_columns()
+
+
+def types_in_code() -> set[str]:
+    """Every type of event that the product makes: what stands in its code as one, or is a constant's value."""
+    return {
+        constant.value
+        for folder in ("api", "governance", "pipeline", "routing")
+        for file in Path(folder).glob("*.py")
+        for constant in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(constant, ast.Constant)
+        if isinstance(constant.value, str)
+        if re.fullmatch(r"(assistant|team|role|policy|cap|switch|support|audit)\.(?!csv|jsonl)[a-z]+", constant.value)
+    } | {"request", REFUSAL, TEXT}
+
+
+def test_when_there_is_a_new_type_of_event_then_it_is_documented() -> None:
+    types = re.search(r"## Types(.*)## Columns", DOCUMENTED, re.DOTALL)
+    assert types
+    first_cells = re.findall(r"^\| (`[^|]+) \|", types[1], re.MULTILINE)
+    assert {name for cell in first_cells for name in re.findall(r"`([a-z.]+)`", cell)} == types_in_code()
