@@ -4,7 +4,7 @@
 #   make up      the stack stays up until Ctrl-C                INSTANCES=2 MODEL=scripted
 #   make test    lint, types, contracts, all tests
 #   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
-#                tells that an assistant exists             ONLY=request_cost or ONLY=hidden_assistants
+#                tells that an assistant exists; caps, stops, the trail      ONLY=request_cost, hidden_assistants, caps, ...
 #   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE
 #   make bench-flags       how many injections and requests for harm are flagged, and harmless texts       DATA=FOLDER
 #   make claims  which promises of docs/claims.md are kept, and by which tests
@@ -25,7 +25,7 @@ test: bootstrap
 	@scripts/check all
 
 bench: bootstrap
-	@for each in $(or $(ONLY),request_cost hidden_assistants caps stop); do $(python) -m bench.$$each || exit; echo; done
+	@for each in $(or $(ONLY),request_cost hidden_assistants caps stop audit); do $(python) -m bench.$$each || exit; echo; done
 
 bench-guardrails: bootstrap
 	@$(python) -m bench.pii --data $(DATA)

@@ -1,5 +1,6 @@
 """From the ``audit`` queue into Log Analytics, in batches."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -46,7 +47,8 @@ async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: 
     """
     services = await platform()
     references = [Reference.model_validate(json.loads(message.get_body())) for message in messages]
-    found = [await _pending(services, each) for each in {reference.id: reference for reference in references}.values()]
+    once_each = {reference.id: reference for reference in references}.values()
+    found = await asyncio.gather(*(_pending(services, each) for each in once_each))
     events = [each for each in found if each is not None]
     try:
         rejected = await services.audit_log.upload([row for each in events for row in rows_of(each.event)])
@@ -55,9 +57,8 @@ async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: 
         return
     refused = {row["EventId"] for row, _ in rejected}
     await _set_aside(services, [each for each in events if each.event["EventId"] in refused], rejected)
-    for reference, event in events:
-        if event["EventId"] not in refused:
-            await _mark(services, reference, event, mark_written)
+    taken = [each for each in events if each.event["EventId"] not in refused]
+    await asyncio.gather(*(_mark(services, reference, event, mark_written) for reference, event in taken))
 
 
 async def _pending(services: Platform, reference: Reference) -> Pending | None:
