@@ -6,6 +6,7 @@ it, and so on from there. That is more than it does call, so nothing that it cal
 together at run time.
 """
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -113,6 +114,11 @@ def calls() -> Calls:
 
 @pytest.fixture(scope="module")
 def functions() -> dict[str, Any]:
+    return app_functions()
+
+
+@functools.cache
+def app_functions() -> dict[str, Any]:
     """The app's functions, by name. (The library hands them out once a process.)"""
     return {str(function.get_function_name()): function for function in function_app.app.get_functions()}
 
