@@ -72,6 +72,8 @@ class AuditEvent(BaseModel):
     Stages: dict[str, Any] = {}
     """By stage: when it started, and how many milliseconds it took."""
     Sources: list[Any] = []
+    Attempts: list[Any] = []
+    """At a model, in their order: the endpoint, its model, what became of it, and what it cost."""
     Endpoint: str = ""
     Provider: str = ""
     Model: str = ""

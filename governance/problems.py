@@ -33,6 +33,7 @@ PROBLEM_TYPES = {
     "too-large": ProblemType(413, "The request is too large", "refused"),
     "wrong-content-type": ProblemType(415, "The content type is not supported", "refused"),
     "precondition-required": ProblemType(428, "Say what you are changing", "refused"),
+    "model-declined": ProblemType(422, "The model declines to answer", "refused"),
     "policy-blocked": ProblemType(422, "The acceptable use policy blocks this", "refused"),
     "stopped": ProblemType(423, "Stopped by the kill switch", "stopped"),
     "too-many-queries": ProblemType(429, "Too many at once", "refused", 10),

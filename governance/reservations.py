@@ -106,6 +106,8 @@ class Reservation(BaseModel):
     settled_at: Timestamp | None = None
     holder: str | None = None
     """Of the worker's attempt to begin that won."""
+    outcome: str = ""
+    """What became of it, once that is known: ``answered``, or the name of a failure."""
 
     @property
     def request_id(self) -> str:
@@ -221,21 +223,22 @@ async def begin(budgets: Items, reservation: Reservation, deadline: datetime) ->
     return True
 
 
-async def settle(budgets: Items, reservation: Reservation, usage: Usage) -> int:
+async def settle(budgets: Items, reservation: Reservation, usage: Usage, outcome: str = "") -> int:
     """calling -> settled. Does nothing if it was settled before. Returns what the usage costs."""
     cost = reservation.cost_micro(usage)
-    await _settle(budgets, reservation, cost, usage)
+    await _settle(budgets, reservation, cost, usage, outcome)
     return cost
 
 
-async def settle_in_full(budgets: Items, reservation: Reservation) -> None:
+async def settle_in_full(budgets: Items, reservation: Reservation, outcome: str = "") -> None:
     """What the provider charged is not known: the whole reservation counts as spent."""
-    await _settle(budgets, reservation, reservation.amount_micro, Usage())
+    await _settle(budgets, reservation, reservation.amount_micro, Usage(), outcome)
 
 
-async def _settle(budgets: Items, reservation: Reservation, cost: int, usage: Usage) -> None:
+async def _settle(budgets: Items, reservation: Reservation, cost: int, usage: Usage, outcome: str) -> None:
     changes = {
         "/state": "settled",
+        "/outcome": outcome,
         "/actual_micro": cost,
         **{f"/{name}": value for name, value in usage},
         "/settled_at": utc_text(utc_now()),
@@ -267,17 +270,18 @@ async def _settle(budgets: Items, reservation: Reservation, cost: int, usage: Us
     await _close(budgets, reservation, changes, ("calling",), counter, told)
 
 
-async def release(budgets: Items, reservation: Reservation) -> None:
+async def release(budgets: Items, reservation: Reservation, outcome: str = "") -> None:
     """reserved | calling -> released: nothing was spent. Does nothing if it was closed before."""
-    await _close(budgets, reservation, _RELEASED, ("reserved", "calling"))
+    await _close(budgets, reservation, _released(outcome), ("reserved", "calling"))
 
 
 async def release_unused(budgets: Items, reservation: Reservation) -> None:
     """reserved -> released. Does nothing if a worker has begun its call since."""
-    await _close(budgets, reservation, _RELEASED, ("reserved",))
+    await _close(budgets, reservation, _released("abandoned"), ("reserved",))
 
 
-_RELEASED = {"/state": "released", "/ttl": LEDGER_SECONDS}
+def _released(outcome: str) -> dict[str, Any]:
+    return {"/state": "released", "/outcome": outcome, "/ttl": LEDGER_SECONDS}
 
 
 async def _close(
@@ -309,12 +313,10 @@ async def _close(
 
 
 async def attempts_of(budgets: Items, team: str, request_id: str) -> list[Reservation]:
-    """Every attempt at a model call that a request made, whatever became of it."""
+    """Every attempt at a model call that a request made, in their order, whatever became of it."""
     query = "SELECT * FROM c WHERE c.kind = 'reservation' AND STARTSWITH(c.id, @attempts)"
-    return [
-        Reservation.model_validate(document)
-        async for document in budgets.query(query, {"@attempts": f"{request_id}:"}, partition=team)
-    ]
+    found = budgets.query(query, {"@attempts": f"{request_id}:"}, partition=team)
+    return sorted([Reservation.model_validate(each) async for each in found], key=lambda each: each.created_at)
 
 
 async def settle_expired(budgets: Items, kept: KeptUsage, now: datetime) -> int:
@@ -327,8 +329,8 @@ async def settle_expired(budgets: Items, kept: KeptUsage, now: datetime) -> int:
         if reservation.state == "reserved":
             await release_unused(budgets, reservation)
         elif (usage := await kept(reservation)) is not None:
-            await settle(budgets, reservation, usage)
+            await settle(budgets, reservation, usage, "abandoned")
         else:
-            await settle_in_full(budgets, reservation)
+            await settle_in_full(budgets, reservation, "abandoned")
         closed += 1
     return closed

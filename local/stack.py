@@ -192,7 +192,6 @@ class Stack:
             self._start_secured(certificates.server),
             self._start_standin("servicebus", [*entities, *self._data("servicebus")]),
             self._start_standin("durable", self._data("durable")),
-            self._start_standin("models", ["--real"] if self._model == "real" else []),
         )
         await _together(
             self._sign_in(),
@@ -211,6 +210,7 @@ class Stack:
             self._start_standin("cosmos", [*containers, *secured, *self._data("cosmos")]),
             self._start_standin("loganalytics", [*tables, *secured, *self._data("loganalytics")]),
             self._start_standin("contentsafety", secured),
+            self._start_standin("models", [*secured[-2:], *(["--real"] if self._model == "real" else [])]),
         )
 
     async def _start_standin(self, name: str, options: Sequence[object]) -> None:
@@ -267,6 +267,7 @@ class Stack:
             "CONTENT_SAFETY_ENDPOINT": ready["contentsafety"]["url"],
             "PLATFORM_ADMIN_GROUP": self.group("Platform Admins"),
             "REDACTION_KEY": self._redaction_key,
+            "MODEL_SECRET_LOCAL": "any",
             "IDENTITY_ENDPOINT": ready["entra"]["identity_endpoint"],
             "IDENTITY_HEADER": ready["entra"]["identity_header"],
             **self._settings,

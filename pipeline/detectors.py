@@ -8,8 +8,8 @@ from guardrails.errors import DetectorRefused, GuardrailFailed
 from guardrails.topics import Side
 from pipeline.worker import governor
 from routing.assistants import Assistant
-from routing.endpoints import endpoint_of
 from routing.governed_call import CallUnderWay, ModelCall, governed_call
+from routing.routes import find_route
 from services.content_safety import ContentSafety
 from services.platform import Platform
 
@@ -48,7 +48,7 @@ class Detectors:
                 person=request.person.oid,
                 assistant=self._assistant.id,
                 residency=self._assistant.residency,
-                endpoint=await endpoint_of(store.config, self._assistant.route),
+                endpoints=(await find_route(store.config, self._assistant.route)).endpoints,
                 messages=[
                     {"role": "system", "content": JUDGE},
                     {"role": "user", "content": f"Question: {question}\n-----\n{text}\n-----\nYes or no?"},

@@ -29,10 +29,10 @@ from guardrails.verdict import Action, Verdict
 from pipeline.detectors import Detectors
 from pipeline.worker import governor
 from routing.assistants import Assistant, assistant_in_use
-from routing.endpoints import endpoint_of
 from routing.governed_call import CallUnderWay, ModelCall, governed_call
 from routing.grounding import ground as retrieve
 from routing.messages import Message
+from routing.routes import find_route
 from services.bus import REPLIES, REPLY_TTL
 from services.clock import utc_now, utc_text
 from services.platform import Platform, platform
@@ -228,7 +228,7 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     """The one call to the model; its raw answer stays in the request's document until it is checked."""
     assert request.checked_prompt is not None
     assistant = await _assistant(services, request)
-    endpoint = await endpoint_of(services.store.config, assistant.route)
+    route = await find_route(services.store.config, assistant.route)
     instructions = assistant.system_prompt + (ON_PLACEHOLDERS if request.placeholders else "")
     messages: list[Message] = [
         {"role": "system", "content": instructions},
@@ -241,16 +241,16 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
         person=request.person.oid,
         assistant=assistant.id,
         residency=assistant.residency,
-        endpoint=endpoint,
+        endpoints=route.endpoints,
         messages=messages,
         temperature=assistant.temperature,
         max_output_tokens=assistant.max_output_tokens,
     )
     governed = await governed_call(governor(services), call, KeptResults(services.store.requests, request.id))
     used = ModelUse(
-        endpoint=endpoint.id,
+        endpoint=governed.endpoint,
         model=governed.completion.model,
-        region=endpoint.region,
+        region=governed.region,
         currency=governed.currency,
         input_tokens=governed.completion.input_tokens,
         cached_input_tokens=governed.completion.cached_input_tokens,

@@ -1,6 +1,7 @@
 """What one worker process holds for its stages, besides the platform: the governor, with its one switch watcher."""
 
 from governance.switches import SwitchWatcher
+from routing.credentials import Credentials
 from routing.governed_call import Governor
 from services.platform import Platform
 
@@ -10,8 +11,13 @@ _governor: Governor | None = None
 def governor(platform: Platform) -> Governor:
     global _governor
     if _governor is None:
-        store = platform.store
+        store, settings = platform.store, platform.settings
         _governor = Governor(
-            store.control, store.budgets, SwitchWatcher(store.control), platform.settings.model_timeout_seconds
+            config=store.config,
+            control=store.control,
+            budgets=store.budgets,
+            watcher=SwitchWatcher(store.control),
+            credentials=Credentials(settings.model_secrets, platform.model_token),
+            model_timeout_seconds=settings.model_timeout_seconds,
         )
     return _governor

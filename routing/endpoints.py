@@ -1,13 +1,29 @@
 """Model endpoints that the customer contracted with, and what they charge (claims C3, M6, T4)."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from governance.prices import Price, price_at
 from governance.problems import ProblemError
 from services.documents import Items
+from services.settings import MODEL_SECRET
+
+ENDPOINT = "endpoint"
+"""The partition of ``config``."""
+
+type Residency = Literal["azure", "external", "self-hosted"]
+"""In Azure, at a provider outside it, or on the customer's own machines."""
+
+AT_HOME: dict[str, Residency] = {"azure-openai": "azure", "openai": "external", "anthropic": "external"}
+"""Where a provider is; who runs a server that speaks OpenAI's API says where."""
+TAKES_SECRET = {"azure-openai": False, "openai": True, "anthropic": True}
+"""The app is known to Azure by its managed identity, and to nobody else."""
+AZURES_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+"""Whom the token of the app's identity may be shown: these are Microsoft's, whoever owns the resource."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class EndpointUnknown(ProblemError):
@@ -15,13 +31,6 @@ class EndpointUnknown(ProblemError):
 
     type = "not-available"
     detail = "The assistant's model endpoint is not configured."
-
-
-class RouteUnknown(ProblemError):
-    """The assistant's route is not configured, or has no endpoint."""
-
-    type = "not-available"
-    detail = "The assistant's model route is not configured."
 
 
 class PriceUnknown(ProblemError):
@@ -38,39 +47,81 @@ class ResidencyRefused(ProblemError):
     detail = "The assistant must be answered within Azure, and its model endpoint is not there."
 
 
-class Endpoint(BaseModel):
-    id: str
-    provider: Literal["openai-compatible"]
-    base_url: str
-    model: str
-    region: str
-    residency: Literal["azure", "external", "own"]
-    """In Azure, at a provider outside it, or on the customer's own machines."""
-    contract: str
-    """The terms in a few words, such as "no training, no retention"."""
-    prices: list[Price] = []
+class Terms(BaseModel):
+    """What was agreed with whoever runs the endpoint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    no_training: bool
+    """What is sent to it trains no model."""
+    retention_days: int = Field(ge=0)
+    """How long it keeps what is sent to it."""
+    reference: str = Field(min_length=1, max_length=200)
+    """Where to find the contract."""
+
+
+def _is_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("not the URL of an API")
+    if parts.username or parts.password:
+        raise ValueError("a credential does not belong in a URL")
+    return value
+
+
+class EndpointSettings(BaseModel):
+    """What a governor decides about an endpoint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    provider: Literal["azure-openai", "anthropic", "openai", "openai-compatible"]
+    base_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_is_address)]
+    """As its SDK takes it; Azure's ends in ``/openai/v1/``."""
+    model: str = Field(min_length=1, max_length=200)
+    """Its name at the provider; in Azure, the deployment's."""
+    region: str = Field(min_length=1, max_length=100)
+    residency: Residency
+    context_tokens: int = Field(ge=1)
+    """Of a question and its answer together, at most."""
+    output_tokens: int = Field(ge=1)
+    """Of an answer, at most."""
+    takes_temperature: bool = True
+    """Models that reason do not; Anthropic's are never sent one."""
+    contract: Terms
+    secret: Annotated[str, StringConstraints(pattern=f"^{MODEL_SECRET}[A-Z0-9_]{{1,80}}$")] | None = None
+    """The name of the app setting with the key, in Azure a Key Vault reference; none for the app's managed identity,
+    and for a server that wants none."""
+    prices: Annotated[list[Price], Field(max_length=100)] = []
     """By the time from which each holds; what was and what will be charged stay beside what is."""
 
+    @model_validator(mode="after")
+    def _fits_its_provider(self) -> Self:
+        if self.residency != AT_HOME.get(self.provider, self.residency):
+            raise ValueError("the provider is not there")
+        if (self.secret is not None) != TAKES_SECRET.get(self.provider, self.secret is not None):
+            raise ValueError("the provider takes a secret, or takes none")
+        address = urlsplit(self.base_url)
+        if self.provider == "azure-openai" and not _is_azures(address):
+            raise ValueError("the token of the app's identity is shown to Azure only")
+        if address.scheme == "http" and self.residency != "self-hosted" and address.hostname not in LOOPBACK:
+            raise ValueError("https, but for the customer's own machines")
+        return self
 
-class Route(BaseModel):
-    """A model workload, and the endpoints that serve it."""
+
+def _is_azures(address: SplitResult) -> bool:
+    host = address.hostname or ""
+    return host.endswith(AZURES_HOSTS) or host in LOOPBACK
+
+
+class Endpoint(EndpointSettings):
+    model_config = ConfigDict(extra="ignore")
 
     id: str
-    endpoints: list[str]
-    """Their ids, in order; there is no fallback to the others yet."""
-
-
-async def endpoint_of(config: Items, route_id: str) -> Endpoint:
-    """The endpoint that serves a workload. Raises :class:`RouteUnknown`, :class:`EndpointUnknown`."""
-    document = await config.read(route_id, "route")
-    if document is None or not document["endpoints"]:
-        raise RouteUnknown(route_id)
-    return await find_endpoint(config, Route.model_validate(document).endpoints[0])
 
 
 async def find_endpoint(config: Items, endpoint_id: str) -> Endpoint:
     """Raises :class:`EndpointUnknown`."""
-    document = await config.read(endpoint_id, "endpoint")
+    document = await config.read(endpoint_id, ENDPOINT)
     if document is None:
         raise EndpointUnknown(endpoint_id)
     return Endpoint.model_validate(document)

@@ -1,9 +1,9 @@
 """The one way to a model: every call to one, for whatever purpose, is made by :func:`governed_call`.
 
-::
+Each attempt goes all the way, at whichever endpoint it is made::
 
-    switches -> residency -> price -> reserve -> begin -> switches still fresh? -> call, watched -> keep the result
-             -> settle -> switches again -> hand the result on
+    switches -> an endpoint that residency allows -> price -> reserve -> credential -> begin -> switches still fresh?
+             -> call, watched -> keep the result -> settle -> switches again -> hand the result on
 
 It is safe to run again with the same request and purpose: a call that was settled gives its kept result, one that
 is under way elsewhere raises :class:`CallUnderWay`, and one whose worker died is charged in full and made anew.
@@ -11,14 +11,16 @@ is under way elsewhere raises :class:`CallUnderWay`, and one whose worker died i
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from governance import reservations
 from governance.prices import Price
 from governance.problems import ProblemError
-from governance.reservations import Reservation, Usage
+from governance.reservations import CurrencyDiffers, Reservation
 from governance.switches import (
     Reading,
     Stopped,
@@ -28,17 +30,21 @@ from governance.switches import (
     require_fresh,
     require_running,
 )
-from routing.endpoints import Endpoint, price_of, require_residency
-from routing.messages import Completion, Message
-from routing.providers import ModelError, ModelOutcomeUnknown, complete
+from routing.breaker import Breaker
+from routing.credentials import Credentials
+from routing.endpoints import Endpoint
+from routing.messages import Asked, Completion, Message
+from routing.providers import Provider, provider_at
+from routing.providers.errors import ContextTooLong, ModelDeclined, ModelError, ModelOutcomeUnknown, ModelUnreachable
+from routing.routes import Choice
 from services.clock import utc_now
 from services.documents import Items
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
-PAUSE_SECONDS = 0.5
-"""Before the next attempt, times the attempts made."""
+PATIENCE = 3
+PAUSES_SECONDS = 5.0
+"""So many times the model's time-out, and this, may a call take before no further attempt is made."""
 GRACE = timedelta(seconds=5)
 """How much longer than the model's time-out a worker may take to settle before it is taken for dead."""
 
@@ -61,6 +67,20 @@ class ModelFailed(ProblemError):
     detail = "The model did not answer; what was charged is in the audit trail."
 
 
+class AnswerDeclined(ProblemError):
+    """The model, or its provider's content filter, will not answer this; no other is asked."""
+
+    type = "model-declined"
+    detail = "The model declines to answer this."
+
+
+class PromptTooLong(ProblemError):
+    """The question does not fit the model."""
+
+    type = "too-large"
+    detail = "The question is too long for the assistant's model."
+
+
 class Results(Protocol):
     """Where the result of a call is kept for a repeat, until the guardrails have passed it."""
 
@@ -78,7 +98,8 @@ class ModelCall:
     person: str
     assistant: str
     residency: Literal["any", "azure"]
-    endpoint: Endpoint
+    endpoints: Sequence[str]
+    """Ids, in the order in which they are to be asked."""
     messages: list[Message]
     temperature: float
     max_output_tokens: int
@@ -86,21 +107,26 @@ class ModelCall:
 
 @dataclass(frozen=True)
 class Governed:
-    """A model's answer, and what it cost."""
+    """A model's answer, where it is from, and what it cost."""
 
     completion: Completion
+    endpoint: str
+    region: str
     cost_micro: int
     currency: str
 
 
 @dataclass(frozen=True)
 class Governor:
-    """What :func:`governed_call` works with."""
+    """What :func:`governed_call` works with; one a worker."""
 
+    config: Items
     control: Items
     budgets: Items
     watcher: SwitchWatcher
+    credentials: Credentials
     model_timeout_seconds: float
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 def most_tokens(messages: list[Message]) -> int:
@@ -112,89 +138,126 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
     """The model's answer, under every lever.
 
     Raises :class:`governance.switches.Stopped`, what :func:`governance.reservations.reserve` raises,
-    :class:`routing.endpoints.ResidencyRefused`,
-    :class:`routing.endpoints.PriceUnknown`, :class:`governance.switches.SwitchesTooSlow`,
-    :class:`governance.switches.SwitchesUnread`, :class:`CallUnderWay`,
-    :class:`ModelFailed`, and
+    :class:`routing.endpoints.ResidencyRefused`, :class:`routing.endpoints.PriceUnknown` and
+    :class:`routing.endpoints.EndpointUnknown` if no endpoint may be called,
+    :class:`governance.switches.SwitchesTooSlow`, :class:`governance.switches.SwitchesUnread`, :class:`CallUnderWay`,
+    :class:`ModelFailed`, :class:`AnswerDeclined`, :class:`PromptTooLong`, and
     :class:`services.documents.StoreError` when the state that decides can't be read or written.
     """
-    reading = await check_switches(governor.control, call.assistant)
-    require_residency(call.endpoint, call.residency)
-    price = price_of(call.endpoint, utc_now())
-    failure = "no attempt was made"
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        reservation = await _reserve(governor, call, price, attempt)
+    choice = Choice(call.endpoints, call.residency, governor.breaker)
+    until = time.monotonic() + PATIENCE * governor.model_timeout_seconds + PAUSES_SECONDS
+    failure: ModelError | None = None
+    attempt = 1
+    while time.monotonic() < until:
+        reading = await check_switches(governor.control, call.assistant)
+        chosen = await choice.next(governor.config, utc_now())
+        if chosen is None:
+            break
+        endpoint, price = chosen
         try:
-            governed = await _attempt(governor, call, reservation, reading, results)
+            reservation = await _reserve(governor, call, endpoint, price, attempt)
+        except CurrencyDiffers as error:
+            choice.leave_out(endpoint.id, error)
+            continue
+        attempt += 1
+        choice.tried(reservation.endpoint)
+        try:
+            governed = await _attempt(governor, call, endpoint, reservation, reading, results)
         except ModelError as error:
-            log.warning("request %s: attempt %d failed: %s", call.request_id, attempt, error)
-            failure = str(error)
-            if not error.worth_repeating:
-                break
-            if attempt < MAX_ATTEMPTS:
-                await asyncio.sleep(PAUSE_SECONDS * attempt)
+            log.warning("request %s: %s at %s: %s", call.request_id, reservation.id, reservation.endpoint, error)
+            failure = error
+            await asyncio.sleep(_after(governor.breaker, choice, reservation.endpoint, error, until))
             continue
         if governed is not None:
+            governor.breaker.worked(reservation.endpoint)
             await require_running(governor.control, call.assistant)
             return governed
-    raise ModelFailed(failure)
+    if failure is None and choice.left_out:
+        raise next(iter(choice.left_out.values()))
+    raise ModelFailed(str(failure or "no attempt was made"))
 
 
-async def _reserve(governor: Governor, call: ModelCall, price: Price, attempt: int) -> Reservation:
+def _after(breaker: Breaker, choice: Choice, endpoint: str, error: ModelError, until: float) -> float:
+    """How many seconds to wait before the next attempt. Raises what ends the call instead."""
+    if isinstance(error, ModelDeclined | ContextTooLong):
+        breaker.worked(endpoint)
+        raise (AnswerDeclined if isinstance(error, ModelDeclined) else PromptTooLong) from None
+    if error.then == "stop":
+        raise ModelFailed(str(error)) from None
+    breaker.failed(endpoint, error.retry_after_seconds)
+    return choice.failed(
+        endpoint,
+        again=error.then == "again",
+        retry_after_seconds=error.retry_after_seconds,
+        seconds_left=until - time.monotonic(),
+    )
+
+
+async def _reserve(governor: Governor, call: ModelCall, endpoint: Endpoint, price: Price, attempt: int) -> Reservation:
     now = utc_now()
     wanted = Reservation(
         id=reservations.reservation_id(call.request_id, call.purpose, attempt),
         team=call.team,
         price=price,
-        amount_micro=price.most_micro(most_tokens(call.messages), call.max_output_tokens),
+        amount_micro=price.most_micro(most_tokens(call.messages), _most_output(call, endpoint)),
         assistant=call.assistant,
         person=call.person,
-        endpoint=call.endpoint.id,
-        provider=call.endpoint.provider,
-        model=call.endpoint.model,
-        region=call.endpoint.region,
-        residency=call.endpoint.residency,
+        endpoint=endpoint.id,
+        provider=endpoint.provider,
+        model=endpoint.model,
+        region=endpoint.region,
+        residency=endpoint.residency,
         created_at=now,
         deadline=now + reservations.RESERVED_FOR,
     )
     return await reservations.reserve(governor.budgets, wanted, now)
 
 
+def _most_output(call: ModelCall, endpoint: Endpoint) -> int:
+    return min(call.max_output_tokens, endpoint.output_tokens)
+
+
 async def _attempt(
     governor: Governor,
     call: ModelCall,
+    endpoint: Endpoint,
     reservation: Reservation,
     reading: Reading,
     results: Results,
 ) -> Governed | None:
     """The answer of this attempt, made now or before; None if it was used up without one. Raises ModelError."""
     match reservation.state:
-        case "reserved":
-            return await _place_call(governor, call, reservation, reading, results)
+        case "reserved" if reservation.endpoint == endpoint.id:
+            return await _place_call(governor, call, endpoint, reservation, reading, results)
+        case "reserved":  # by a worker that is gone, for an endpoint that would not be chosen now
+            await reservations.release_unused(governor.budgets, reservation)
+            return None
         case "released":
             return None
         case "settled":
             kept = await results.kept(reservation.id)
             if kept is None or reservation.actual_micro is None:
                 return None
-            return Governed(Completion.model_validate(kept), reservation.actual_micro, reservation.currency)
+            return _governed(reservation, Completion.model_validate(kept), reservation.actual_micro)
         case "calling":
             kept = await results.kept(reservation.id)
             if kept is not None:
                 return await _settle(governor, reservation, Completion.model_validate(kept))
             if not reservation.expired(utc_now()):
                 raise CallUnderWay(reservation.deadline)
-            await reservations.settle_in_full(governor.budgets, reservation)
+            await reservations.settle_in_full(governor.budgets, reservation, "abandoned")
             return None
 
 
 async def _place_call(
     governor: Governor,
     call: ModelCall,
+    endpoint: Endpoint,
     reservation: Reservation,
     reading: Reading,
     results: Results,
 ) -> Governed:
+    provider = await _provider(governor, endpoint, reservation)
     deadline = utc_now() + timedelta(seconds=governor.model_timeout_seconds) + GRACE
     if not await reservations.begin(governor.budgets, reservation, deadline):
         raise CallUnderWay(deadline)
@@ -202,41 +265,49 @@ async def _place_call(
         # The last thing before sending: nothing that takes time may come between this and the call.
         reading = await require_fresh(governor.control, call.assistant, reading)
     except BaseException:
-        await reservations.release(governor.budgets, reservation)
+        await reservations.release(governor.budgets, reservation, "not sent")
         raise
+    asked = Asked(
+        call.messages, call.temperature, _most_output(call, endpoint), timeout_seconds=governor.model_timeout_seconds
+    )
     try:
         async with (
             governor.watcher.watching(call.assistant, reading),
             asyncio.timeout(governor.model_timeout_seconds),
         ):
-            completion = await complete(
-                call.endpoint,
-                call.messages,
-                temperature=call.temperature,
-                max_output_tokens=call.max_output_tokens,
-                timeout_seconds=governor.model_timeout_seconds,
-            )
-    except (Stopped, SwitchesUnread, ModelOutcomeUnknown):
-        await reservations.settle_in_full(governor.budgets, reservation)
+            completion = await provider.complete(asked)
+    except (Stopped, SwitchesUnread):
+        await reservations.settle_in_full(governor.budgets, reservation, "cancelled")
         raise
     except TimeoutError:
-        await reservations.settle_in_full(governor.budgets, reservation)
-        raise ModelOutcomeUnknown("no answer in time") from None
-    except ModelError:
-        await reservations.release(governor.budgets, reservation)
+        late = ModelOutcomeUnknown("no answer in time")
+        await reservations.settle_in_full(governor.budgets, reservation, str(late))
+        raise late from None
+    except ModelError as error:
+        if error.used is None:
+            await reservations.release(governor.budgets, reservation, str(error))
+        else:
+            await reservations.settle(governor.budgets, reservation, error.used, str(error))
         raise
     await results.keep(reservation.id, completion.model_dump())
     return await _settle(governor, reservation, completion)
 
 
+async def _provider(governor: Governor, endpoint: Endpoint, reservation: Reservation) -> Provider:
+    """With its credential, so that no time is lost when the switches have been read."""
+    try:
+        async with asyncio.timeout(governor.model_timeout_seconds):
+            return await provider_at(endpoint, governor.credentials)
+    except (ModelUnreachable, TimeoutError) as error:
+        unreachable = error if isinstance(error, ModelUnreachable) else ModelUnreachable("no token in time")
+        await reservations.release(governor.budgets, reservation, str(unreachable))
+        raise unreachable from None
+
+
 async def _settle(governor: Governor, reservation: Reservation, completion: Completion) -> Governed:
-    cost = await reservations.settle(governor.budgets, reservation, usage_of(completion))
-    return Governed(completion, cost, reservation.currency)
+    cost = await reservations.settle(governor.budgets, reservation, completion.usage(), "answered")
+    return _governed(reservation, completion, cost)
 
 
-def usage_of(completion: Completion) -> Usage:
-    return Usage(
-        input_tokens=completion.input_tokens,
-        cached_input_tokens=completion.cached_input_tokens,
-        output_tokens=completion.output_tokens,
-    )
+def _governed(reservation: Reservation, completion: Completion, cost_micro: int) -> Governed:
+    return Governed(completion, reservation.endpoint, reservation.region, cost_micro, reservation.currency)

@@ -13,6 +13,7 @@ from governance.prices import Price
 from governance.roles import read_role
 from governance.teams import list_teams
 from routing.assistants import Audience
+from routing.endpoints import Terms
 from services.documents import Items
 
 
@@ -42,7 +43,7 @@ class EndpointSeen(BaseModel):
     model: str
     region: str
     residency: str
-    contract: str
+    contract: Terms
     prices: list[Price] = []
 
 

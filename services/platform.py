@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from services.documents import Store, cosmos_client, require_strong
 from services.graph import Graph
 from services.logs import AuditLog
 from services.settings import Settings, read_settings
+from services.tokens import model_tokens
 
 # At INFO, Microsoft's clients log every request's and answer's headers.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -33,6 +35,8 @@ class Platform:
     graph: Graph
     content_safety: ContentSafety | None
     """None where no endpoint is configured."""
+    model_token: Callable[[], Awaitable[str]]
+    """The app's own, for Azure's models. Raises :class:`services.tokens.TokenUnavailable`."""
 
 
 _opening = asyncio.Lock()
@@ -80,4 +84,5 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
     if settings.content_safety_endpoint:
         content_safety = await stack.enter_async_context(ContentSafety(settings.content_safety_endpoint, credential))
     store = Store(cosmos, settings.cosmos_database)
-    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety)
+    tokens = model_tokens(credential)
+    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety, tokens)

@@ -7,7 +7,13 @@ import os
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretBytes, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr, StringConstraints, ValidationError
+
+MODEL_SECRET = "MODEL_SECRET_"  # noqa: S105 - the beginning of a name
+"""How the settings are called that hold the keys of model endpoints; no other may be shown to one."""
+UNRESOLVED = "@Microsoft.KeyVault("
+"""How a Key Vault reference begins that Azure could not resolve; it takes the secret's place.
+https://learn.microsoft.com/azure/app-service/app-service-key-vault-references#troubleshoot-key-vault-references"""
 
 
 class SettingsInvalid(Exception):
@@ -38,6 +44,8 @@ class Settings(BaseModel):
     """Object id of the directory group whose members are platform administrators until somebody binds that role."""
     redaction_key: Annotated[SecretBytes, Field(min_length=32)] = Field(alias="REDACTION_KEY")
     """A secret of 32 characters or more, by Key Vault reference: what redacted values are recognised again with."""
+    model_secrets: dict[str, SecretStr] = {}
+    """The keys of model endpoints, by the names of their settings."""
     identity_client_id: str | None = Field(None, alias="AZURE_CLIENT_ID")
     """The user-assigned managed identity; unset for the system-assigned one."""
 
@@ -59,10 +67,18 @@ class Settings(BaseModel):
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Raises :class:`SettingsInvalid`."""
     try:
-        settings = Settings.model_validate(dict(environment))
+        settings = Settings.model_validate({**environment, "model_secrets": _model_secrets(environment)})
     except ValidationError as error:
         names = sorted({str(problem["loc"][0]) for problem in error.errors()})
         raise SettingsInvalid(f"missing or malformed settings: {', '.join(names)}") from None
     if not settings.servicebus_connection and not settings.servicebus_namespace:
         raise SettingsInvalid("missing setting: SERVICEBUS or SERVICEBUS__fullyQualifiedNamespace")
     return settings
+
+
+def _model_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(MODEL_SECRET) and value and not value.startswith(UNRESOLVED)
+    }

@@ -1,14 +1,17 @@
-"""Stand-in for the model providers: OpenAI's chat completions and Anthropic's messages, over plain HTTP.
+"""Stand-in for the model providers, over plain HTTP: OpenAI's chat completions and embeddings, the same as Azure OpenAI
+has them (``/openai/v1/``, v1), and Anthropic's messages.
 
-Its answers are scripted: the same question gets the same answer and the same usage. With ``--real`` a small language
-model (SmolLM2-135M-Instruct) answers instead, in OpenAI's shape only.
+Its answers are scripted: the same question gets the same answer and the same usage; a script can also refuse, or cut
+an answer short. With ``--real`` a small language model (SmolLM2-135M-Instruct) answers instead, in OpenAI's shape only.
 
-Operations (counts and faults): ``chat``, ``chat-stream``, ``messages``, ``messages-stream``, ``models``. Only counted:
+Operations (counts and faults): ``chat``, ``chat-stream``, ``embeddings``, ``azure-chat``, ``azure-chat-stream``,
+``azure-embeddings``, ``messages``, ``messages-stream``, ``models``. Only counted:
 ``<operation>:cancelled``, calls whose client went away before it had its answer, and ``in-flight-max``, the most
 calls at once. Faults: ``status`` (with a Retry-After for 429 and 503), ``delay`` (before the first byte), ``drop``
 (of a stream: in its middle).
 
-A model call must carry some credential; which one is not checked.
+A model call must carry some credential; which one is not checked, but for the tokens of Azure's API, where the
+stand-in knows whose they must be (``--authority``).
 
 What it adds to the control port:
 

@@ -1,7 +1,7 @@
-"""Run the models stand-in: ``python -m local.models [--real] [--latency SECONDS]``.
+"""Run the models stand-in: ``python -m local.models [--real] [--latency SECONDS] [--authority URL]``.
 
-The ready line has ``url``, ``openai`` and ``anthropic`` (the base URLs for their SDKs) and ``model`` (``scripted``, or
-the real one's name).
+The ready line has ``url``, ``openai``, ``azure`` and ``anthropic`` (the base URLs for their SDKs) and ``model``
+(``scripted``, or the real one's name).
 """
 
 import argparse
@@ -12,6 +12,10 @@ from typing import Any
 from local.models import smollm
 from local.models.server import Models
 from local.standin import Control, main, parser, serving
+from local.tokens import BearerCheck
+
+AUDIENCE = "https://cognitiveservices.azure.com"
+"""Whom the tokens must be for that Azure's API takes."""
 
 
 @asynccontextmanager
@@ -21,15 +25,17 @@ async def service(arguments: argparse.Namespace, control: Control) -> AsyncItera
     name = smollm.NAME if arguments.real else "scripted"
     try:
         async with smollm.running() if arguments.real else nullcontext() as real:
-            models = Models(control, model=name, latency=arguments.latency, real=real)
+            azure = BearerCheck(arguments.authority, (AUDIENCE,)) if arguments.authority else None
+            models = Models(control, model=name, latency=arguments.latency, real=real, azure=azure)
             async with serving(models.app(), port=arguments.port) as url:
-                yield {"url": url, "openai": f"{url}/v1", "anthropic": url, "model": name}
+                yield {"url": url, "openai": f"{url}/v1", "azure": f"{url}/openai/v1/", "anthropic": url, "model": name}
     except smollm.NotInstalled as error:
         raise SystemExit(f"--real: {error}") from None
 
 
 options = parser("models", __doc__)
 options.add_argument("--real", action="store_true", help=f"answer with {smollm.NAME} instead of the script")
+options.add_argument("--authority", help="whose tokens Azure's API takes: https://host/<tenant>; any, if not given")
 options.add_argument("--latency", type=float, default=0.0, help="seconds before each answer's first byte")
 
 if __name__ == "__main__":

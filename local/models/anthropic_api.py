@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from local.models.scripted import Answer, FinishReason, Prompt, words
+from local.models.scripted import Answer, FinishReason, Prompt, Refusal, words
 
 _STOP_REASONS: dict[FinishReason, str] = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
 
@@ -83,6 +83,15 @@ class Request(_Strict):
             "stop_reason": stop_reason,
             "stop_sequence": None,
         }
+
+
+def refusal(kind: Refusal) -> dict[str, Any]:
+    """What comes with the status 400."""
+    messages: dict[Refusal, str] = {
+        "content_filter": "Output blocked by content filtering policy",
+        "context_length": "prompt is too long: 9 tokens > 8 maximum",
+    }
+    return error(400, messages[kind])
 
 
 def error(status: int, message: str) -> dict[str, Any]:

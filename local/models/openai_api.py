@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from local.models.scripted import Answer, Prompt, Usage, words
+from local.models.scripted import Answer, Prompt, Refusal, Usage, embedding, tokens, words
 
 
 class _Strict(BaseModel):
@@ -75,6 +75,32 @@ class Request(_Strict):
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": f"chatcmpl-{uuid4().hex}", "object": kind, "created": int(time.time()), "model": self.model}
+
+
+class Embed(_Strict):
+    """A request for embeddings; any other parameter is refused."""
+
+    model: str
+    input: Annotated[list[str], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float"]
+
+    def body(self) -> dict[str, Any]:
+        used = sum(tokens(len(text)) for text in self.input)
+        data = [
+            {"object": "embedding", "index": index, "embedding": embedding(text)}
+            for index, text in enumerate(self.input)
+        ]
+        usage = {"prompt_tokens": used, "total_tokens": used}
+        return {"object": "list", "data": data, "model": self.model, "usage": usage}
+
+
+def refusal(kind: Refusal) -> dict[str, Any]:
+    """What comes with the status 400."""
+    message, code = {
+        "content_filter": ("The response was filtered by the content management policy.", "content_filter"),
+        "context_length": ("This model's maximum context length is 8 tokens.", "context_length_exceeded"),
+    }[kind]
+    return {"error": {"message": message, "type": "invalid_request_error", "param": "messages", "code": code}}
 
 
 def error(status: int, message: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The scripted model: what it answers and what it says that this used."""
 
+import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -8,9 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 CHARACTERS_PER_TOKEN = 4
+DIMENSIONS = 64
+"""Of its embeddings."""
 _QUOTED = 60
 
 type FinishReason = Literal["stop", "length", "content_filter"]
+type Refusal = Literal["content_filter", "context_length"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Answer:
     text: str
     finish_reason: FinishReason
     usage: Usage | None
+    refusal: Refusal | None = None
+    malformed: bool = False
 
 
 def _is_pattern(value: str) -> str:
@@ -58,6 +64,10 @@ class Line(BaseModel):
     usage: Usage | Literal["estimated"] | None = "estimated"
     """Null: the answer says nothing of usage."""
     finish_reason: FinishReason = "stop"
+    refusal: Refusal | None = None
+    """Instead of the answer, the error with which the API says that it will not, or can't, look at the prompt."""
+    malformed: bool = False
+    """What is answered is no JSON: it is cut short."""
 
 
 def answer(script: list[Line], prompt: Prompt) -> Answer:
@@ -68,12 +78,21 @@ def answer(script: list[Line], prompt: Prompt) -> Answer:
     else:
         line = Line(match=None, answer=f"Here is what I can say about “{prompt.last_user_message[:_QUOTED]}”.")
     text, finish_reason = line.answer, line.finish_reason
-    if prompt.max_tokens is not None and _tokens(len(text)) > prompt.max_tokens:
+    if prompt.max_tokens is not None and tokens(len(text)) > prompt.max_tokens:
         text, finish_reason = text[: prompt.max_tokens * CHARACTERS_PER_TOKEN], "length"
     usage = line.usage
     if usage == "estimated":
-        usage = Usage(prompt_tokens=_tokens(prompt.characters), completion_tokens=_tokens(len(text)))
-    return Answer(text, finish_reason, usage)
+        usage = Usage(prompt_tokens=tokens(prompt.characters), completion_tokens=tokens(len(text)))
+    return Answer(text, finish_reason, usage, line.refusal, line.malformed)
+
+
+def embedding(text: str) -> list[float]:
+    """Texts with words in common have vectors that are near each other. Of length 1."""
+    vector = [1e-6] * DIMENSIONS
+    for word in re.findall(r"\w+", text.casefold()):
+        vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:2]) % DIMENSIONS] += 1
+    length = math.hypot(*vector)
+    return [each / length for each in vector]
 
 
 def words(text: str) -> list[str]:
@@ -81,5 +100,5 @@ def words(text: str) -> list[str]:
     return re.findall(r"\s*\S+|\s+$", text)
 
 
-def _tokens(characters: int) -> int:
+def tokens(characters: int) -> int:
     return math.ceil(characters / CHARACTERS_PER_TOKEN)

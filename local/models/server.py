@@ -11,11 +11,12 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from local.models import anthropic_api, openai_api
-from local.models.scripted import Line, answer
+from local.models.scripted import Line, Refusal, answer
 from local.standin import Control, Fault
+from local.tokens import BearerCheck, Unauthorized
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,14 @@ class _Api:
     operation: str
     request: type[openai_api.Request] | type[anthropic_api.Request]
     error: Callable[[int, str], dict[str, Any]]
+    refusal: Callable[[Refusal], dict[str, Any]]
+    embeddings: str = ""
+    """The operation, where there are any."""
 
 
-_OPENAI = _Api("chat", openai_api.Request, openai_api.error)
-_ANTHROPIC = _Api("messages", anthropic_api.Request, anthropic_api.error)
+_OPENAI = _Api("chat", openai_api.Request, openai_api.error, openai_api.refusal, "embeddings")
+_AZURE = _Api("azure-chat", openai_api.Request, openai_api.error, openai_api.refusal, "azure-embeddings")
+_ANTHROPIC = _Api("messages", anthropic_api.Request, anthropic_api.error, anthropic_api.refusal)
 
 
 class Refused(Exception):
@@ -46,10 +51,22 @@ class Refused(Exception):
 
 
 class Models:
-    """Answers from the script, or, with ``real``, from the OpenAI-compatible server that it is connected to."""
+    """Answers from the script, or, with ``real``, from the OpenAI-compatible server that it is connected to.
 
-    def __init__(self, control: Control, *, model: str, latency: float, real: aiohttp.ClientSession | None) -> None:
+    ``azure`` checks the tokens of the calls of Azure OpenAI's API; without it they must have one, and no more.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        *,
+        model: str,
+        latency: float,
+        real: aiohttp.ClientSession | None,
+        azure: BearerCheck | None = None,
+    ) -> None:
         self._control = control
+        self._azure = azure
         self._model = model
         self._latency = latency
         self._real = real
@@ -69,6 +86,9 @@ class Models:
         app.add_routes(
             [
                 web.post("/v1/chat/completions", partial(self._call, api=_OPENAI)),
+                web.post("/v1/embeddings", partial(self._embed, api=_OPENAI)),
+                web.post("/openai/v1/chat/completions", partial(self._call, api=_AZURE)),
+                web.post("/openai/v1/embeddings", partial(self._embed, api=_AZURE)),
                 web.post("/v1/messages", partial(self._call, api=_ANTHROPIC)),
                 web.get("/v1/models", self._models),
                 web.route("*", "/{path:.*}", self._not_served),
@@ -95,9 +115,8 @@ class Models:
         fault = self._control.fault(operation)
         try:
             await _go_wrong(fault)
-            if not {"Authorization", "x-api-key"} & request.headers.keys():
-                raise Refused(401, "no credential")
-            call = _parse(api, raw)
+            await self._authenticate(request, api)
+            call = _parse(api.request, raw)
             drop = fault is not None and fault.kind == "drop"
             if drop and not call.stream:
                 return _drop(request)
@@ -107,9 +126,35 @@ class Models:
         except Refused as refused:
             return _error(api, refused.status, str(refused), fault)
         scripted = answer(self._script, call.prompt())
+        if scripted.refusal is not None:
+            return web.json_response(api.refusal(scripted.refusal), status=400)
         if call.stream:
-            return await _stream(request, _each(call.events(scripted)), drop=drop)
-        return web.json_response(call.body(scripted))
+            events = call.events(scripted)
+            return await _stream(request, _each(_cut(events) if scripted.malformed else events), drop=drop)
+        body = json.dumps(call.body(scripted))
+        return web.Response(text=body[:-9] if scripted.malformed else body, content_type="application/json")
+
+    async def _embed(self, request: web.Request, api: _Api) -> web.StreamResponse:
+        self._control.count(api.embeddings)
+        fault = self._control.fault(api.embeddings)
+        raw = await request.read()
+        self._requests.append(json.loads(raw))
+        try:
+            await _go_wrong(fault)
+            await self._authenticate(request, api)
+            asked = _parse(openai_api.Embed, raw)
+        except Refused as refused:
+            return _error(api, refused.status, str(refused), fault)
+        return web.json_response(asked.body())
+
+    async def _authenticate(self, request: web.Request, api: _Api) -> None:
+        if not {"Authorization", "x-api-key"} & request.headers.keys():
+            raise Refused(401, "no credential")
+        if api is _AZURE and self._azure is not None:
+            try:
+                await self._azure.check(request.headers.get("Authorization", "").removeprefix("Bearer "))
+            except Unauthorized as error:
+                raise Refused(401, str(error)) from None
 
     async def _unless_disconnected(
         self, request: web.Request, operation: str, answering: Coroutine[Any, Any, web.StreamResponse]
@@ -123,7 +168,7 @@ class Models:
                     break
             else:
                 return work.result()
-        except ConnectionResetError:
+        except ConnectionError:
             pass
         finally:
             work.cancel()
@@ -184,9 +229,9 @@ async def _go_wrong(fault: Fault | None) -> None:
             raise Refused(501, "there are no locks to lose here")
 
 
-def _parse(api: _Api, raw: bytes) -> openai_api.Request | anthropic_api.Request:
+def _parse[Shape: BaseModel](shape: type[Shape], raw: bytes) -> Shape:
     try:
-        return api.request.model_validate_json(raw)
+        return shape.model_validate_json(raw)
     except ValidationError as error:
         where = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
         raise Refused(400, "; ".join(where)) from None
@@ -203,7 +248,7 @@ def _error(api: _Api, status: int, message: str, fault: Fault | None) -> web.Res
 async def _forward(
     real: aiohttp.ClientSession, request: web.Request, api: _Api, raw: bytes, *, drop: bool
 ) -> web.StreamResponse:
-    if api is not _OPENAI:
+    if api is _ANTHROPIC:
         raise Refused(404, "the real model is served in OpenAI's shape only")
     headers = {"Content-Type": "application/json"}
     async with real.post("/v1/chat/completions", data=raw, headers=headers) as upstream:
@@ -223,6 +268,12 @@ async def _stream(request: web.Request, events: AsyncIterator[bytes], *, drop: b
             return _drop(request)
     await response.write_eof()
     return response
+
+
+def _cut(events: Iterator[bytes]) -> Iterator[bytes]:
+    """The first of them, and then one that is no JSON."""
+    yield next(events)
+    yield next(events)[:-9] + b"\n\n"
 
 
 async def _each(events: Iterator[bytes]) -> AsyncIterator[bytes]:

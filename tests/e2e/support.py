@@ -110,7 +110,8 @@ async def opened_to_everyone(asking: Asking, word: str) -> AsyncIterator[str]:
     }
     rule = {"id": "no-praise", "category": word, "patterns": [rf"\b{word}\b"], "action": "warn"}
     endpoint = {"provider": "openai-compatible", "base_url": f"https://{word}.example/v1", "api_key": word}
-    place = {"model": "large", "region": "westeurope", "residency": "external", "contract": "no training"}
+    terms = {"no_training": True, "retention_days": 0, "reference": "a contract"}
+    place = {"model": "large", "region": "westeurope", "residency": "external", "contract": terms}
     documents = [
         *published(id_, 2, settings),
         *policy(id_, {"acceptable_use": [rule]}),

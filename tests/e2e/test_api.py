@@ -53,7 +53,7 @@ async def test_when_an_answer_was_given_then_the_trail_says_who_asked_what_and_h
     assert event["Prompt"] == request.checked_prompt
     assert event["Answer"] == reply.body["answer"]
     assert (event["Endpoint"], event["Provider"], event["Model"]) == ("own-model", "openai-compatible", "scripted")
-    assert (event["Region"], event["Residency"]) == ("this-machine", "own")
+    assert (event["Region"], event["Residency"]) == ("this-machine", "self-hosted")
     assert event["CostMicro"] == reply.body["cost"]["micro_units"]
     assert event["InputTokens"] == reply.body["usage"]["input_tokens"]
     for stage in ("check_prompt", "check_answer"):

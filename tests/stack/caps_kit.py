@@ -78,7 +78,7 @@ class Team:
 
     def wanted(self, amount: int, request: str = "request", *, now: datetime = NOW, **other: Any) -> Reservation:
         known = {"assistant": "helper", "person": "alice", "endpoint": "own-model", "model": "scripted"}
-        place = {"provider": "openai-compatible", "region": "here", "residency": "own"}
+        place = {"provider": "openai-compatible", "region": "here", "residency": "self-hosted"}
         return Reservation.model_validate({
             **known, **place, "id": reservations.reservation_id(request, "answer", 1), "team": self.id, "price": PRICE,
             "amount_micro": amount, "created_at": now, "deadline": now + reservations.RESERVED_FOR, **other,

@@ -40,7 +40,7 @@ PRICES = {
 def call_of(team: str, cost: int, at: datetime, *, currency: str = "EUR", **other: Any) -> Reservation:
     """As it is in the ledger."""
     known = {"assistant": "helper", "person": "alice", "endpoint": "own", "model": "large"}
-    place = {"provider": "openai-compatible", "region": "here", "residency": "own"}
+    place = {"provider": "openai-compatible", "region": "here", "residency": "self-hosted"}
     times = {"created_at": at, "deadline": at, "settled_at": at}
     used = {"amount_micro": cost, "actual_micro": cost, "input_tokens": 10, "output_tokens": 5}
     named = {"id": f"{uuid7()}:answer:1", "team": team, "state": "settled", "price": PRICES[currency]}

@@ -4,9 +4,8 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ import pytest_asyncio
 from governance import requests, reservations
 from governance.caps import CapMissing, current_counter, read_cap
 from governance.changes import Conflict, Journal
-from governance.prices import Price
 from governance.requests import KeptResults, Person, Request
 from governance.reservations import CapReached, Reservation
 from governance.switches import (
@@ -31,54 +29,23 @@ from governance.switches import (
     position_of,
     set_switch,
 )
-from local.control import ControlClient
-from local.models.server import Models
-from local.standin import Control, Fault, serving
 from local.tls import Certificates
-from routing.endpoints import Endpoint, PriceUnknown, ResidencyRefused
+from routing.endpoints import ENDPOINT, Endpoint, PriceUnknown, ResidencyRefused
 from routing.governed_call import CallUnderWay, Governed, Governor, ModelCall, ModelFailed, governed_call
 from services.clock import utc_now, uuid7
 from services.documents import Document, Store, StoreUnavailable
 from tests.stack.caps_kit import Unreachable, open_cap
 from tests.stack.cosmos_kit import certificates as certificates
+from tests.stack.models_kit import PRICE, USED, Model, endpoint, governor_of, model
 from tests.stack.store_kit import Account, account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT = 1_000_000
-BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
-PRICE = Price(since=BEGAN, currency="EUR", input_micro=1_000_000, output_micro=2_000_000)
-"""A micro-unit for a token in, two for a token out."""
 QUESTION = "What makes a good offer?"
 AT_MOST = len(QUESTION) + 16 + 2 * 100
 """What is reserved for it: its bytes, the template around it, and the longest answer."""
-USED = {"prompt_tokens": 10, "completion_tokens": 5}
 COST = 20
-
-
-@dataclass
-class Model:
-    """A scripted model: what it was asked, what goes wrong."""
-
-    control: Control
-    url: str
-
-    @property
-    def calls(self) -> int:
-        return self.control.counts["chat"]
-
-    def fault(self, **fault: Any) -> None:
-        self.control.faults.append(Fault.model_validate({"operation": "chat", **fault}))
-
-
-@asynccontextmanager
-async def model(**line: Any) -> AsyncIterator[Model]:
-    control = Control()
-    models = Models(control, model="scripted", latency=0, real=None)
-    script = [{"match": None, "answer": "A discount.", "usage": USED, **line}]
-    async with serving(models.app(), shutdown_timeout=0.1) as url, serving(control.app()) as control_url:
-        await ControlClient(control_url).call("PUT", "/control/script", json=script)
-        yield Model(control, f"{url}/v1")
 
 
 @dataclass
@@ -95,9 +62,16 @@ class World:
     def results(self) -> KeptResults:
         return KeptResults(self.store.requests, self.call.request_id)
 
-    async def ask(self, **other: Any) -> Governed:
+    async def ask(self, *, endpoint: Endpoint | None = None, **other: Any) -> Governed:
         """Make the call, or another one."""
+        if endpoint is not None:
+            other["endpoints"] = [await self.configured(endpoint)]
         return await governed_call(self.governor, replace(self.call, **other), self.results)
+
+    async def configured(self, endpoint: Endpoint) -> str:
+        """Its id."""
+        await self.store.config.upsert({"kind": ENDPOINT, **endpoint.model_dump(mode="json")})
+        return endpoint.id
 
     async def cap(self) -> tuple[int, int]:
         """What is spent and what is reserved."""
@@ -142,16 +116,16 @@ async def world(cosmos: tuple[Account, Store]) -> AsyncIterator[World]:
             person="alice",
             assistant=uuid7(),
             residency="any",
-            endpoint=endpoint(scripted.url),
+            endpoints=[],
             messages=[{"role": "user", "content": QUESTION}],
             temperature=0,
             max_output_tokens=100,
         )
         await open_cap(store.budgets, call.team, LIMIT)
         await accept(store, call)
-        yield World(
-            strong, store, Governor(store.control, store.budgets, SwitchWatcher(store.control), 5), scripted, call
-        )
+        made = World(strong, store, governor_of(store), scripted, call)
+        made.call = replace(call, endpoints=[await made.configured(endpoint(scripted.url))])
+        yield made
         strong.control.faults.clear()
         strong.control.counts.clear()
 
@@ -165,13 +139,6 @@ class Failing:
     async def read(self, item_id: str, partition: str) -> Document | None:
         await asyncio.sleep(self._seconds)
         raise StoreUnavailable(f"{partition} {item_id}")
-
-
-def endpoint(url: str, **other: Any) -> Endpoint:
-    known = {"region": "here", "residency": "own", "contract": "none", "provider": "openai-compatible"}
-    return Endpoint.model_validate(
-        {"id": "own", "base_url": url, "model": "scripted", "prices": [PRICE], **known, **other}
-    )
 
 
 async def accept(store: Store, call: ModelCall) -> None:
@@ -255,7 +222,7 @@ async def test_when_more_is_said_to_be_cached_than_there_was_then_there_is_no_di
 
 
 @pytest.mark.claim("M6")
-@pytest.mark.parametrize("residency", ["own", "external"])
+@pytest.mark.parametrize("residency", ["self-hosted", "external"])
 async def test_when_it_must_be_answered_in_azure_then_no_other_endpoint_is_reached(
     world: World, residency: str
 ) -> None:
@@ -504,11 +471,11 @@ async def abandoned(world: World, deadline: timedelta) -> Reservation:
         amount_micro=AT_MOST,
         assistant=world.call.assistant,
         person="alice",
-        endpoint="own",
+        endpoint=world.call.endpoints[0],
         provider="openai-compatible",
         model="scripted",
         region="here",
-        residency="own",
+        residency="self-hosted",
         created_at=now,
         deadline=now + reservations.RESERVED_FOR,
     )
@@ -561,7 +528,7 @@ async def test_when_the_provider_fails_once_then_the_call_is_repeated(world: Wor
 
 async def failing(world: World, url: str, timeout_seconds: float) -> tuple[list[str], tuple[int, int]]:
     """What is left of a call of a team of its own to a model that doesn't answer."""
-    call = replace(world.call, request_id=uuid7(), team=uuid7(), endpoint=endpoint(url))
+    call = replace(world.call, request_id=uuid7(), team=uuid7(), endpoints=[await world.configured(endpoint(url))])
     other = replace(world, call=call, governor=replace(world.governor, model_timeout_seconds=timeout_seconds))
     await open_cap(world.store.budgets, call.team, LIMIT)
     await accept(world.store, call)

@@ -41,13 +41,16 @@ DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 CALLING = {"check_prompt", "infer", "check_answer"}
 """Those that can lead to a model call. What becomes of each when stopped or capped: tests/e2e/test_stop.py."""
 
+COMPLETE = "routing.providers.openai_api.OpenAIApi.complete"
+"""And of Anthropic's, which is called by the same name."""
+
 HANDED_IN = frozenset({"Detectors"})
 """Classes whose methods are called through an interface (``guardrails.topics.Remote``), by whoever is handed one."""
 
 
 def modules() -> Iterator[ModuleType]:
     for package in PRODUCT:
-        for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             yield importlib.import_module(found.name)
 
 
@@ -136,7 +139,7 @@ def test_when_functions_are_followed_then_only_infer_and_judges_come_to_a_model_
     calls: Calls, functions: dict[str, Any]
 ) -> None:
     assert reaching(calls, functions, "routing.governed_call.governed_call") == CALLING
-    assert reaching(calls, functions, "routing.providers.complete") == CALLING
+    assert reaching(calls, functions, COMPLETE) == CALLING
 
 
 @pytest.mark.claim("I1")
@@ -161,7 +164,7 @@ def test_when_the_governed_call_is_followed_then_every_gate_is_there(calls: Call
         "governance.reservations.settle",
         "routing.endpoints.require_residency",
         "routing.endpoints.price_of",
-        "routing.providers.complete",
+        COMPLETE,
     }
 
 
@@ -171,7 +174,7 @@ def test_when_the_governed_call_is_followed_then_every_gate_is_there(calls: Call
 async def straight() -> None:
     from routing import providers
 
-    await providers.complete(None, [], temperature=0, max_output_tokens=1, timeout_seconds=1)  # type: ignore[arg-type]
+    await (await providers.provider_at(None, None)).complete(None)  # type: ignore[arg-type]
 
 
 def in_disguise() -> Callable[..., Any]:
@@ -185,4 +188,4 @@ def in_disguise() -> Callable[..., Any]:
 
 @pytest.mark.parametrize("route", [straight, in_disguise()])
 def test_when_a_function_goes_round_the_gate_then_it_is_seen(calls: Calls, route: Callable[..., Any]) -> None:
-    assert "routing.providers.complete" in calls.reachable(route)
+    assert COMPLETE in calls.reachable(route)

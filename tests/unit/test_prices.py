@@ -67,7 +67,15 @@ def test_when_prices_are_dated_then_the_last_one_that_has_begun_is_in_force(list
 def test_when_no_price_is_in_force_then_the_endpoint_has_none() -> None:
     place = {"id": "own", "provider": "openai-compatible", "base_url": "https://x/v1", "model": "large"}
     endpoint = Endpoint.model_validate(
-        {**place, "region": "here", "residency": "own", "contract": "none", "prices": [price()]}
+        {
+            **place,
+            "region": "here",
+            "residency": "self-hosted",
+            "prices": [price()],
+            "context_tokens": 8000,
+            "output_tokens": 1000,
+            "contract": {"no_training": True, "retention_days": 0, "reference": "none"},
+        }
     )
     assert price_of(endpoint, NEW_YEAR) == price()
     with pytest.raises(PriceUnknown):
