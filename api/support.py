@@ -29,8 +29,8 @@ OBSERVERS = (Role.PLATFORM_ADMIN, Role.IT_OPS)
 """Who may read what support may read, without a grant."""
 
 PACKAGES = (
-    "anthropic", "azure-cosmos", "azure-functions", "azure-functions-durable", "azure-identity", "azure-monitor-ingestion",
-    "azure-monitor-query", "azure-servicebus", "numpy", "openai", "phonenumbers", "pydantic",
+    "anthropic", "azure-cosmos", "azure-functions", "azure-functions-durable", "azure-identity",
+    "azure-monitor-ingestion", "azure-monitor-query", "azure-servicebus", "numpy", "openai", "phonenumbers", "pydantic",
 )  # fmt: skip
 ERRORS_OVER = timedelta(days=1)
 

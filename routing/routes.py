@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from governance.prices import Price
 from governance.problems import ProblemError
@@ -39,12 +39,18 @@ class RouteUnknown(ProblemError):
     detail = "The assistant's model route is not configured."
 
 
+def _each_once(ids: list[str]) -> list[str]:
+    if len(set(ids)) < len(ids):
+        raise ValueError("an endpoint is there twice")
+    return ids
+
+
 class RouteSettings(BaseModel):
     """What a governor decides about a workload."""
 
     model_config = ConfigDict(extra="forbid")
 
-    endpoints: Annotated[list[ConfigId], Field(min_length=1, max_length=5)]
+    endpoints: Annotated[list[ConfigId], Field(min_length=1, max_length=5), AfterValidator(_each_once)]
     """Their ids, in the order in which they are asked: the next when the one before does not answer."""
 
 
