@@ -4,7 +4,20 @@ import azure.durable_functions as df
 import azure.functions as func
 import azurefunctions.extensions.http.fastapi  # noqa: F401 - makes requests and answers streams
 
-from api import assistants, audit, caps, costs, openapi, policies, publishing, requests, support, switches, teams
+from api import (
+    assistants,
+    audit,
+    caps,
+    costs,
+    endpoints,
+    openapi,
+    policies,
+    publishing,
+    requests,
+    support,
+    switches,
+    teams,
+)
 from pipeline import answer_request, audit_writer, stages, start, timers
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
@@ -20,6 +33,7 @@ for blueprint in (
     publishing.bp,  # HTTP: an assistant's draft, its versions, publish, restore, retire
     teams.bp,  # HTTP: teams and role bindings
     policies.bp,  # HTTP: guardrail policies, their versions, trying one
+    endpoints.bp,  # HTTP: model endpoints and the routes to them, trying one
     switches.bp,  # HTTP: put_switch
     audit.bp,  # HTTP: the trail, one's own and the teams'
     caps.bp,  # HTTP: cost caps

@@ -201,7 +201,7 @@ def audit_event(
             for name, stage in request.stages.items()
         },
         Sources=request.sources,
-        Attempts=[_as_told(each) for each in attempts],
+        Attempts=[each.as_told() for each in attempts],
         Endpoint=called.endpoint if called else "",
         Provider=called.provider if called else "",
         Model=called.model if called else "",
@@ -213,16 +213,6 @@ def audit_event(
         CostMicro=sum(attempt.charged_micro for attempt in attempts),
         Currency=attempts[-1].currency if attempts else "",
     )
-
-
-def _as_told(made: Reservation) -> dict[str, Any]:
-    _, purpose, number = made.id.split(":")
-    return {
-        "purpose": purpose,
-        "attempt": int(number),
-        **{"endpoint": made.endpoint, "provider": made.provider, "model": made.model, "residency": made.residency},
-        **{"state": made.state, "outcome": made.outcome, "cost_micro": made.charged_micro},
-    }
 
 
 async def record(

@@ -127,6 +127,16 @@ class Reservation(BaseModel):
             return 0
         return self.amount_micro if self.actual_micro is None else self.actual_micro
 
+    def as_told(self) -> dict[str, Any]:
+        """One of the attempts that an audit event tells of."""
+        _, purpose, attempt = self.id.split(":")
+        return {
+            "purpose": purpose,
+            "attempt": int(attempt),
+            "cost_micro": self.charged_micro,
+            **self.model_dump(include={"endpoint", "provider", "model", "residency", "state", "outcome"}),
+        }
+
     def cost_micro(self, usage: Usage) -> int:
         """What that costs at the price it was reserved at; what was reserved, where nothing is reported."""
         if usage.input_tokens is None or usage.output_tokens is None:

@@ -6,10 +6,10 @@ from governance.problems import ProblemError
 from governance.requests import KeptResults, Request
 from guardrails.errors import DetectorRefused, GuardrailFailed
 from guardrails.topics import Side
-from pipeline.worker import governor
 from routing.assistants import Assistant
 from routing.governed_call import CallUnderWay, ModelCall, governed_call
 from routing.routes import find_route
+from routing.worker import governor
 from services.content_safety import ContentSafety
 from services.platform import Platform
 

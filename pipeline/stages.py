@@ -27,12 +27,12 @@ from guardrails.policy import Policy, Trail, strictest, tightened
 from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
 from pipeline.detectors import Detectors
-from pipeline.worker import governor
 from routing.assistants import Assistant, assistant_in_use
 from routing.governed_call import CallUnderWay, ModelCall, governed_call
 from routing.grounding import ground as retrieve
 from routing.messages import Message
 from routing.routes import find_route
+from routing.worker import governor
 from services.bus import REPLIES, REPLY_TTL
 from services.clock import utc_now, utc_text
 from services.platform import Platform, platform

@@ -1,14 +1,16 @@
 """Model endpoints that the customer contracted with, and what they charge (claims C3, M6, T4)."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
+from governance.changes import Journal, as_seen, change_event
 from governance.prices import Price, price_at
 from governance.problems import ProblemError
-from services.documents import Items
+from services.documents import Document, Items
 from services.settings import MODEL_SECRET
 
 ENDPOINT = "endpoint"
@@ -63,9 +65,9 @@ class Terms(BaseModel):
 def _is_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("not the URL of an API")
+        raise PydanticCustomError("no_address", "not the URL of an API")
     if parts.username or parts.password:
-        raise ValueError("a credential does not belong in a URL")
+        raise PydanticCustomError("credential_in_address", "a credential does not belong in a URL")
     return value
 
 
@@ -97,14 +99,14 @@ class EndpointSettings(BaseModel):
     @model_validator(mode="after")
     def _fits_its_provider(self) -> Self:
         if self.residency != AT_HOME.get(self.provider, self.residency):
-            raise ValueError("the provider is not there")
+            raise PydanticCustomError("provider_is_not_there", "the provider is not there")
         if (self.secret is not None) != TAKES_SECRET.get(self.provider, self.secret is not None):
-            raise ValueError("the provider takes a secret, or takes none")
+            raise PydanticCustomError("provider_takes_a_secret_or_none", "the provider takes a secret, or takes none")
         address = urlsplit(self.base_url)
         if self.provider == "azure-openai" and not _is_azures(address):
-            raise ValueError("the token of the app's identity is shown to Azure only")
+            raise PydanticCustomError("address_is_not_azures", "the app's token is shown to Azure only")
         if address.scheme == "http" and self.residency != "self-hosted" and address.hostname not in LOOPBACK:
-            raise ValueError("https, but for the customer's own machines")
+            raise PydanticCustomError("address_is_not_https", "https, but for the customer's own machines")
         return self
 
 
@@ -121,10 +123,52 @@ class Endpoint(EndpointSettings):
 
 async def find_endpoint(config: Items, endpoint_id: str) -> Endpoint:
     """Raises :class:`EndpointUnknown`."""
-    document = await config.read(endpoint_id, ENDPOINT)
+    document = await read_configured(config, endpoint_id, ENDPOINT)
     if document is None:
         raise EndpointUnknown(endpoint_id)
     return Endpoint.model_validate(document)
+
+
+async def read_configured(config: Items, item_id: str, kind: str) -> Document | None:
+    """An endpoint or a route; the events of their changes are in the same partitions."""
+    document = await config.read(item_id, kind)
+    return None if document is None or "audit" in document else document
+
+
+async def list_endpoints(config: Items) -> list[Endpoint]:
+    """By id."""
+    found = config.query("SELECT * FROM c WHERE NOT IS_DEFINED(c.audit)", partition=ENDPOINT)
+    return sorted([Endpoint.model_validate(each) async for each in found], key=lambda each: each.id)
+
+
+async def save_endpoint(
+    journal: Journal, endpoint_id: str, settings: EndpointSettings, *, etag: str | None, actor: str, reason: str
+) -> tuple[Endpoint, str]:
+    """An endpoint as it is from now on, or a new one (``etag`` None), and its ETag.
+
+    Raises :class:`governance.changes.Outdated`.
+    """
+    before = await read_configured(journal.store.config, endpoint_id, ENDPOINT)
+    as_seen(before, etag)
+    kept = settings.model_dump(mode="json")
+    event = change_event(
+        "endpoint.set",
+        actor=actor,
+        target=f"endpoint:{endpoint_id}",
+        reason=reason,
+        Endpoint=endpoint_id,
+        Before={} if before is None else _settings_in(before),
+        After=kept,
+    )
+    document = {"kind": ENDPOINT, "v": 1, "id": endpoint_id, **kept}
+    endpoint = Endpoint.model_validate(document)
+    if before is None:
+        return endpoint, await journal.create("config", document, event)
+    return endpoint, await journal.replace("config", before, document, event)
+
+
+def _settings_in(document: Document) -> dict[str, Any]:
+    return {name: document[name] for name in EndpointSettings.model_fields if name in document}
 
 
 def price_of(endpoint: Endpoint, moment: datetime) -> Price:

@@ -7,17 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from governance.changes import Conflict, Journal, as_seen, change_event
 from governance.prices import Price
 from governance.problems import ProblemError
 from routing.assistants import ConfigId
 from routing.breaker import Breaker
 from routing.endpoints import (
+    ENDPOINT,
     Endpoint,
     EndpointUnknown,
     PriceUnknown,
     ResidencyRefused,
     find_endpoint,
     price_of,
+    read_configured,
     require_residency,
 )
 from services.documents import Items
@@ -64,10 +67,45 @@ class Route(RouteSettings):
 
 async def find_route(config: Items, route_id: str) -> Route:
     """Raises :class:`RouteUnknown`."""
-    document = await config.read(route_id, ROUTE)
+    document = await read_configured(config, route_id, ROUTE)
     if document is None or not document["endpoints"]:
         raise RouteUnknown(route_id)
     return Route.model_validate(document)
+
+
+async def list_routes(config: Items) -> list[Route]:
+    """By id."""
+    found = config.query("SELECT * FROM c WHERE NOT IS_DEFINED(c.audit)", partition=ROUTE)
+    return sorted([Route.model_validate(each) async for each in found], key=lambda each: each.id)
+
+
+async def save_route(
+    journal: Journal, route_id: str, settings: RouteSettings, *, etag: str | None, actor: str, reason: str
+) -> tuple[Route, str]:
+    """What serves a workload from now on, or a new one (``etag`` None), and its ETag.
+
+    Raises :class:`governance.changes.Outdated`, and :class:`governance.changes.Conflict` if it names an endpoint that
+    is not configured.
+    """
+    config = journal.store.config
+    before = await read_configured(config, route_id, ROUTE)
+    as_seen(before, etag)
+    missing = [each for each in settings.endpoints if await read_configured(config, each, ENDPOINT) is None]
+    if missing:
+        raise Conflict(f"Not configured: endpoint {', endpoint '.join(missing)}.")
+    event = change_event(
+        "route.set",
+        actor=actor,
+        target=f"route:{route_id}",
+        reason=reason,
+        Before={} if before is None else {"endpoints": before["endpoints"]},
+        After=settings.model_dump(),
+    )
+    document = {"kind": ROUTE, "v": 1, "id": route_id, **settings.model_dump()}
+    route = Route.model_validate(document)
+    if before is None:
+        return route, await journal.create("config", document, event)
+    return route, await journal.replace("config", before, document, event)
 
 
 class Choice:

@@ -122,8 +122,9 @@ class Kit:
         return await self.audit_log.query(kql, timedelta(days=3))
 
     async def model_calls(self) -> int:
-        """How many calls the models ever got."""
-        return (await self.stack.control("models").counts()).get("chat", 0)
+        """How many calls the models ever got, by whichever API."""
+        counts = await self.stack.control("models").counts()
+        return sum(counts.get(operation, 0) for operation in ("chat", "azure-chat", "messages"))
 
     async def queues(self) -> dict[str, dict[str, int]]:
         """How many messages each queue has, by state."""

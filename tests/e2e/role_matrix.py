@@ -96,6 +96,15 @@ DRAFT = {**REASON, "settings": SETTINGS}
 GIVEN_AWAY = {**REASON, "settings": {**SETTINGS, "owner_team": "nobody"}}
 """To a team that there is none of: a publisher everywhere is told so, one of Finance may not give it to any other."""
 TEAM = {**REASON, "name": "Finance", "group": "6209f000-0000-4000-8000-0000000000ff"}
+ENDPOINT = {
+    **REASON,
+    "settings": {
+        **{"provider": "openai-compatible", "base_url": "http://llama.internal/v1", "model": "small"},
+        **{"region": "our cellar", "residency": "self-hosted", "context_tokens": 8000, "output_tokens": 1000},
+        "contract": {"no_training": True, "retention_days": 0, "reference": "ours"},
+    },
+}
+ROUTE = {**REASON, "endpoints": ["own-model"]}
 CAP = {**REASON, "limit_micro": 1, "currency": "EUR"}
 TOO_LATE = {**REASON, "person": "51c70400-0000-4000-8000-0000000000ff", "until": "2020-01-01T00:00:00Z"}
 
@@ -155,6 +164,21 @@ ROWS = (
         GOVERNOR, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {**REASON, "rules": {}}, STALE),
     Row("try_policy", "POST /api/policies/none/try",
         GOVERNOR, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {"text": "any"}),
+
+    # Model endpoints and routes: the platform's, too.
+    Row("list_endpoints", "GET /api/endpoints",
+        GOVERNOR_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("get_endpoint", "GET /api/endpoints/own-model",
+        GOVERNOR_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("put_endpoint", "PUT /api/endpoints/own-model",
+        GOVERNOR, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, ENDPOINT, STALE),
+    Row("try_endpoint", "POST /api/endpoints/none/test",
+        GOVERNOR, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {**REASON, "team": "finance"}),
+    Row("list_routes", "GET /api/routes", NAMERS, (OK, OK, OK), ROLE_MISSING),
+    Row("get_route", "GET /api/routes/general",
+        GOVERNOR_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("put_route", "PUT /api/routes/general",
+        GOVERNOR, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, ROUTE, STALE),
 
     # The kill switches.
     Row("list_switches", "GET /api/switches", READERS, (OK, OK, OK), ROLE_MISSING),

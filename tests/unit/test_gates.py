@@ -1,5 +1,6 @@
-"""No way round the gates: of all the app's functions, only ``infer`` and the checks (a model as judge) can come to call
-a model, and they only through ``governed_call``; and every HTTP function checks who calls.
+"""No way round the gates: of all the app's functions, only ``infer``, the checks (a model as judge) and the governors'
+test of an endpoint can come to call a model, and they only through ``governed_call``; and every HTTP function checks
+who calls.
 
 What a function can come to call is taken from its code: every function or method of the product whose name occurs in
 it, and so on from there. That is more than it does call, so nothing that it calls is missed, but for a name that is put
@@ -32,14 +33,16 @@ OURS = {
     *("publish_assistant", "restore_assistant", "retire_assistant"),
     *("list_teams", "put_team", "remove_team", "list_roles", "put_role"),
     *("list_policies", "get_policy", "get_policy_version", "put_policy", "try_policy"),
+    *("list_endpoints", "get_endpoint", "put_endpoint", "try_endpoint", "list_routes", "get_route", "put_route"),
     *("list_grants", "open_grant", "close_grant"),
     *("get_health", "get_versions", "get_configuration", "get_queues", "get_errors"),
 }
 DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 """What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
 
-CALLING = {"check_prompt", "infer", "check_answer"}
-"""Those that can lead to a model call. What becomes of each when stopped or capped: tests/e2e/test_stop.py."""
+CALLING = {"check_prompt", "infer", "check_answer", "try_endpoint"}
+"""Those that can lead to a model call. What becomes of each when stopped or capped: tests/e2e/test_stop.py and
+test_endpoints.py."""
 
 COMPLETE = "routing.providers.openai_api.OpenAIApi.complete"
 """And of Anthropic's, which is called by the same name."""

@@ -1,4 +1,4 @@
-"""What one worker process holds for its stages, besides the platform: the governor, with its one switch watcher."""
+"""What one worker process holds for its model calls: the governor, with its one switch watcher and its breaker."""
 
 from governance.switches import SwitchWatcher
 from routing.credentials import Credentials
