@@ -50,14 +50,15 @@ async def differences(store: Store, audit_log: AuditLog, team: str, day: date) -
             concerned.add(request)
     since = utc_text(begin - AROUND)
     kql = (
-        f"AuditEvents_CL | where EventType == 'request' and Team == '{team}' and EventTime >= datetime({since})"
-        " | summarize arg_max(Revision, EventTime, CostMicro, Currency) by EventId | where CostMicro > 0"
+        "AuditEvents_CL | where EventType in ('request', 'endpoint.test')"
+        f" and Team == '{team}' and EventTime >= datetime({since})"
+        " | summarize arg_max(Revision, EventTime, CostMicro, Currency) by RequestId | where CostMicro > 0"
     )
     told: dict[str, Money] = defaultdict(Counter)
     for event in await audit_log.query(kql, utc_now() - begin + 2 * AROUND):
-        told[event["EventId"]][event["Currency"]] = event["CostMicro"]
+        told[event["RequestId"]][event["Currency"]] = event["CostMicro"]
         if begin <= event["EventTime"] < end:
-            concerned.add(event["EventId"])
+            concerned.add(event["RequestId"])
     wrong = [request for request in concerned if charged[request] != told[request]]
     return [
         *_different("sums", of_the_day, await _summed(store, team, f"day:{day}")),

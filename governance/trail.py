@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from pydantic.alias_generators import to_snake
 
 from governance.access import GroupId, Scope, TeamId
-from governance.audit import CONTAINERS, TEXT, AuditEvent, items_of
+from governance.audit import CONTAINERS, TEXT, AuditEvent, audit_columns, items_of
 from governance.problems import ProblemError
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import Store
@@ -67,7 +67,7 @@ class TrailEvent(AuditEvent):
         extra="ignore", hide_input_in_errors=True,
     )  # fmt: skip
 
-    @field_validator("Verdicts", "Stages", "Sources", "Before", "After", mode="before")
+    @field_validator(*(name for name, kind in audit_columns().items() if kind == "dynamic"), mode="before")
     @classmethod
     def _dynamic(cls, value: Any) -> Any:
         """Log Analytics gives its dynamic columns as JSON text."""

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from local.seed import published
 from tests.e2e.asking import Asking, Reply
+from tests.e2e.kit import eventually
 
 TERMS = {"no_training": True, "retention_days": 0, "reference": "DPA 2026-4"}
 PRICES = [{"from": "2024-01-01", "currency": "EUR", "input_micro": 150_000, "output_micro": 600_000}]
@@ -61,6 +62,11 @@ class Board:
     async def tried(self, **body: Any) -> Reply:
         asked = {"team": "sales", "reason": "is it there?", **body}
         return await self.call("POST", f"/api/endpoints/{self.name}/test", json=asked)
+
+    async def agreed(self) -> bool:
+        """What others asked meanwhile may still be on its way to the trail."""
+        assert await self.asking.kit.differences() == []
+        return True
 
     async def ask(self) -> Reply:
         return await self.asking.ask("What makes a good offer?", assistant=self.name)
@@ -266,6 +272,7 @@ async def test_when_an_endpoint_is_tried_then_the_team_is_charged_and_what_the_m
     assert (event["Outcome"], event["Team"], event["Endpoint"]) == ("done", "sales", board.name)
     assert (event["CostMicro"], event["Currency"], event["Answer"]) == (9, "EUR", "")
     assert [each["outcome"] for each in json.loads(event["Attempts"])] == ["answered"]
+    assert await eventually(board.agreed), "ledger, sums and trail"
 
 
 @pytest.mark.claim("K2", "K3")

@@ -112,7 +112,9 @@ def types_in_code() -> set[str]:
         for constant in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(constant, ast.Constant)
         if isinstance(constant.value, str)
-        if re.fullmatch(r"(assistant|team|role|policy|cap|switch|support|audit)\.(?!csv|jsonl)[a-z]+", constant.value)
+        if re.fullmatch(
+            r"(assistant|team|role|policy|endpoint|route|cap|switch|support|audit)\.(?!csv|jsonl)[a-z]+", constant.value
+        )
     } | {"request", REFUSAL, TEXT}
 
 
