@@ -1,5 +1,6 @@
 """Model endpoints and routes through the API: configured by governors, swapped between two questions, tried."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -282,6 +283,24 @@ async def test_when_the_platform_is_stopped_then_no_endpoint_can_be_tried(board:
         (await board.tried(reason=f"{board.name} is stopped")).is_problem(423, "stopped")
     event = await board.asking.trail(f"EventType == 'endpoint.test' and Reason == '{board.name} is stopped'")
     assert (event["Outcome"], json.loads(event["After"]), event["CostMicro"]) == ("stopped", {"problem": "stopped"}, 0)
+
+
+@pytest.mark.claim("K2", "K3")
+async def test_when_the_platform_is_stopped_while_an_endpoint_is_tried_then_the_call_is_cancelled(board: Board) -> None:
+    await board.endpoint("azure-openai")
+    before = await board.asking.kit.model_calls()
+
+    async def called() -> None:
+        assert await board.asking.kit.model_calls() > before
+
+    async with board.asking.going_wrong("models", {"operation": "azure-chat", "kind": "delay", "seconds": 30}):
+        trying = asyncio.create_task(board.tried(reason=f"{board.name} hangs"))
+        await eventually(called)
+        async with board.asking.stopped("platform", "a drill"):
+            (await trying).is_problem(423, "stopped")
+    event = await board.asking.trail(f"EventType == 'endpoint.test' and Reason == '{board.name} hangs'")
+    assert event["Outcome"] == "stopped"
+    assert [each["outcome"] for each in json.loads(event["Attempts"])] == ["cancelled"]
 
 
 @pytest.mark.claim("C1", "C3")

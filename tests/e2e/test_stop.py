@@ -12,7 +12,7 @@ from tests.e2e.test_caps import in_session
 from tests.e2e.test_detectors import topic
 from tests.e2e.test_leaks import Customer
 from tests.e2e.test_restoring import restoring as restoring
-from tests.unit.test_gates import CALLING
+from tests.unit.test_gates import STAGES_CALLING
 
 OFFER = "What makes a good offer?"
 HELD_SECONDS = 4.0
@@ -50,7 +50,7 @@ async def judging(asking: Asking) -> AsyncIterator[None]:
 
 
 @pytest.mark.claim("K1", "K3")
-@pytest.mark.parametrize("function", sorted(CALLING))
+@pytest.mark.parametrize("function", sorted(STAGES_CALLING))
 async def test_when_a_stop_lands_before_a_function_that_can_call_a_model_then_it_does_not(
     asking: Asking, function: str
 ) -> None:
@@ -62,7 +62,7 @@ async def test_when_a_stop_lands_before_a_function_that_can_call_a_model_then_it
 
 
 @pytest.mark.claim("C1")
-@pytest.mark.parametrize("function", sorted(CALLING))
+@pytest.mark.parametrize("function", sorted(STAGES_CALLING))
 async def test_when_the_cap_is_lowered_before_a_function_that_can_call_a_model_then_it_does_not(
     asking: Asking, function: str
 ) -> None:

@@ -40,9 +40,10 @@ OURS = {
 DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 """What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
 
-CALLING = {"check_prompt", "infer", "check_answer", "try_endpoint"}
-"""Those that can lead to a model call. What becomes of each when stopped or capped: tests/e2e/test_stop.py and
-test_endpoints.py."""
+STAGES_CALLING = {"check_prompt", "infer", "check_answer"}
+CALLING = STAGES_CALLING | {"try_endpoint"}
+"""Those that can lead to a model call. What becomes of each when stopped or capped: tests/e2e/test_stop.py, and of the
+last test_endpoints.py."""
 
 COMPLETE = "routing.providers.openai_api.OpenAIApi.complete"
 """And of Anthropic's, which is called by the same name."""
