@@ -203,14 +203,15 @@ class Stack:
         """Entra, and then what checks tokens with its keys and so needs its address."""
         tls = ["--tls", certificate]
         await self._start_standin("entra", ["--directory", _DIRECTORY, *tls])
-        secured = [*tls, "--authority", self.standins["entra"].ready["authority"]]
+        authority = ["--authority", self.standins["entra"].ready["authority"]]
+        secured = [*tls, *authority]
         containers = ["--containers", self._write("containers", resources.containers())]
         tables = ["--tables", self._write("tables", resources.audit_table())]
         await _together(
             self._start_standin("cosmos", [*containers, *secured, *self._data("cosmos")]),
             self._start_standin("loganalytics", [*tables, *secured, *self._data("loganalytics")]),
             self._start_standin("contentsafety", secured),
-            self._start_standin("models", [*secured[-2:], *(["--real"] if self._model == "real" else [])]),
+            self._start_standin("models", [*authority, *(["--real"] if self._model == "real" else [])]),
         )
 
     async def _start_standin(self, name: str, options: Sequence[object]) -> None:

@@ -78,7 +78,7 @@ class EndpointSettings(BaseModel):
 
     provider: Literal["azure-openai", "anthropic", "openai", "openai-compatible"]
     base_url: Annotated[str, StringConstraints(max_length=500), AfterValidator(_is_address)]
-    """As its SDK takes it; Azure's ends in ``/openai/v1/``."""
+    """As its SDK takes it; Azure's ends in ``/openai/v1/``, the one version of its API that is spoken here."""
     model: str = Field(min_length=1, max_length=200)
     """Its name at the provider; in Azure, the deployment's."""
     region: str = Field(min_length=1, max_length=100)
@@ -103,8 +103,11 @@ class EndpointSettings(BaseModel):
         if (self.secret is not None) != TAKES_SECRET.get(self.provider, self.secret is not None):
             raise PydanticCustomError("provider_takes_a_secret_or_none", "the provider takes a secret, or takes none")
         address = urlsplit(self.base_url)
-        if self.provider == "azure-openai" and not _is_azures(address):
-            raise PydanticCustomError("address_is_not_azures", "the app's token is shown to Azure only")
+        if self.provider == "azure-openai":
+            if not _is_azures(address):
+                raise PydanticCustomError("address_is_not_azures", "the app's token is shown to Azure only")
+            if address.path.rstrip("/") != "/openai/v1":
+                raise PydanticCustomError("address_is_not_of_the_v1_api", "it ends in /openai/v1/")
         if address.scheme == "http" and self.residency != "self-hosted" and address.hostname not in LOOPBACK:
             raise PydanticCustomError("address_is_not_https", "https, but for the customer's own machines")
         return self

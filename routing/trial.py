@@ -1,13 +1,14 @@
 """A call that tries an endpoint: it goes through every gate, is charged, and is in the trail whatever comes of it."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from governance.changes import Journal, change_event
-from governance.problems import ProblemError
-from governance.reservations import attempts_of
+from governance.problems import Problem, ProblemError
+from governance.reservations import Reservation, attempts_of
 from routing.endpoints import ENDPOINT, Endpoint
 from routing.governed_call import Governed, Governor, ModelCall, governed_call
 from routing.messages import Message
@@ -35,6 +36,19 @@ class EndpointTried(BaseModel):
     milliseconds: int
 
 
+class TrialFailed(ProblemError):
+    """What any call would be told, and what became of each attempt."""
+
+    def __init__(self, problem: Problem, attempts: Sequence[Reservation]) -> None:
+        super().__init__(problem.type)
+        self._problem = problem.model_copy(
+            update={"extra": {**problem.extra, "attempts": [each.outcome for each in attempts]}}
+        )
+
+    def problem(self) -> Problem:
+        return self._problem
+
+
 class _Nowhere:
     """Nobody asks for it again."""
 
@@ -47,7 +61,7 @@ class _Nowhere:
 async def try_endpoint(
     journal: Journal, governor: Governor, endpoint: Endpoint, *, team: str, actor: str, reason: str
 ) -> EndpointTried:
-    """Raises what :func:`routing.governed_call.governed_call` raises, when that is in the trail."""
+    """When it is in the trail. Raises :class:`TrialFailed`, and :class:`services.documents.StoreError`."""
     trial_id, began = uuid7(), time.monotonic()
     call = ModelCall(
         request_id=trial_id,
@@ -61,43 +75,41 @@ async def try_endpoint(
         temperature=0,
         max_output_tokens=MOST_TOKENS,
     )
-    governed: Governed | None = None
-    outcome, why = "failed", ""
+    ended: Governed | Problem
     try:
-        governed = await governed_call(governor, call, _Nowhere())
-        outcome = "done"
+        ended = await governed_call(governor, call, _Nowhere())
     except ProblemError as error:
-        problem = error.problem()
-        outcome, why = problem.kind.outcome, problem.type
-        raise
-    finally:
-        attempts = await attempts_of(journal.store.budgets, team, trial_id)
-        event = change_event(
-            "endpoint.test",
-            actor=actor,
-            target=f"endpoint:{endpoint.id}",
-            reason=reason,
-            Outcome=outcome,
-            Team=team,
-            RequestId=trial_id,
-            Endpoint=endpoint.id,
-            Provider=endpoint.provider,
-            Model=endpoint.model,
-            Region=endpoint.region,
-            Residency=endpoint.residency,
-            Attempts=[each.as_told() for each in attempts],
-            CostMicro=sum(each.charged_micro for each in attempts),
-            Currency=attempts[-1].currency if attempts else "",
-            After={"problem": why} if why else {},
-        )
-        await journal.note("config", ENDPOINT, event)
+        ended = error.problem()
+    attempts = await attempts_of(journal.store.budgets, team, trial_id)
+    failed = ended if isinstance(ended, Problem) else None
+    event = change_event(
+        "endpoint.test",
+        actor=actor,
+        target=f"endpoint:{endpoint.id}",
+        reason=reason,
+        Outcome=failed.kind.outcome if failed else "done",
+        Team=team,
+        RequestId=trial_id,
+        Endpoint=endpoint.id,
+        Provider=endpoint.provider,
+        Model=endpoint.model,
+        Region=endpoint.region,
+        Residency=endpoint.residency,
+        Attempts=[each.as_told() for each in attempts],
+        CostMicro=sum(each.charged_micro for each in attempts),
+        Currency=attempts[-1].currency if attempts else "",
+        After={"problem": failed.type} if failed else {},
+    )
+    await journal.note("config", ENDPOINT, event)
+    if isinstance(ended, Problem):
+        raise TrialFailed(ended, attempts)
     return EndpointTried(
         endpoint=endpoint.id,
-        model=governed.completion.model,
-        finish_reason=governed.completion.finish_reason,
-        input_tokens=governed.completion.input_tokens,
-        output_tokens=governed.completion.output_tokens,
-        cost_micro=governed.cost_micro,
-        currency=governed.currency,
+        model=ended.completion.model,
+        finish_reason=ended.completion.finish_reason,
+        input_tokens=ended.completion.input_tokens,
+        output_tokens=ended.completion.output_tokens,
+        cost_micro=ended.cost_micro,
+        currency=ended.currency,
         milliseconds=round((time.monotonic() - began) * 1000),
     )

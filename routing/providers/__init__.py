@@ -4,6 +4,7 @@ No SDK repeats anything on its own: a repeat is a new attempt, reserved anew. No
 elsewhere would be from an endpoint that nobody configured.
 """
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from routing.providers.anthropic_api import AnthropicApi
 from routing.providers.errors import ModelUnreachable
 from routing.providers.openai_api import OpenAIApi
 from services.tokens import TokenUnavailable
+
+for name in ("openai", "anthropic"):
+    logging.getLogger(name).setLevel(logging.WARNING)  # at DEBUG they log what is sent
 
 
 class Provider(Protocol):

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -158,6 +159,19 @@ async def test_when_an_assistant_requires_azure_then_swapping_its_model_to_elsew
         await board.endpoint(provider)
         async with board.asking.no_model_call():
             (await board.ask()).is_problem(403, "residency-refused")
+
+
+@pytest.mark.claim("M1")
+async def test_when_a_token_is_not_for_azures_models_then_the_stand_in_does_not_take_it(asking: Asking) -> None:
+    """So the answers above came by the app's own identity."""
+    url = f"{asking.stack.standins['models'].url}/openai/v1/chat/completions"
+    body = {"model": "large", "messages": [{"role": "user", "content": "Hello"}]}
+    for shown in (f"Bearer {asking.stack.token('alice')}", "Bearer any", ""):
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(url, json=body, headers={"Authorization": shown}) as answer,
+        ):
+            assert answer.status == 401
 
 
 # -- configured by governors
@@ -316,7 +330,8 @@ async def test_when_a_team_is_at_its_cap_or_a_price_is_not_known_then_no_endpoin
 async def test_when_an_endpoint_fails_its_try_then_that_is_told_and_in_the_trail(board: Board) -> None:
     await board.endpoint("azure-openai")
     async with board.asking.going_wrong("models", {"operation": "azure-chat", "kind": "status", "status": 404}):
-        (await board.tried(reason=f"{board.name} fails")).is_problem(502, "model-failed")
+        problem = (await board.tried(reason=f"{board.name} fails")).is_problem(502, "model-failed")
+    assert problem["attempts"] == ["status 404"]
     event = await board.asking.trail(f"EventType == 'endpoint.test' and Reason == '{board.name} fails'")
     assert event["Outcome"] == "failed"
     assert [each["outcome"] for each in json.loads(event["Attempts"])] == ["status 404"]

@@ -1,6 +1,7 @@
 """One contract for every provider module: what comes of an answer, and of each way of not getting one."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -382,6 +383,18 @@ async def test_when_an_error_is_told_then_nothing_of_what_was_said_is_in_it(scri
             await (await at(scripted, name)).complete(ASKED)
         assert failed.value.__cause__ is None
         assert len(str(failed.value)) < 40
+
+
+@every_provider
+@either_way
+async def test_when_everything_is_logged_then_not_what_is_said(
+    scripted: Model, name: str, streamed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        await answered(await at(scripted, name), streamed=streamed)
+    assert caplog.text
+    for said in ("And a good one?", "A discount", "a key", "of the app"):
+        assert said not in caplog.text
 
 
 # -- how long to wait

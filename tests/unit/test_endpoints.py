@@ -56,6 +56,12 @@ def test_when_a_host_is_not_azures_then_the_app_s_token_is_not_for_it(host: str)
         settings("azure-openai", base_url=f"https://{host}/openai/v1/")
 
 
+@pytest.mark.parametrize("path", ["", "/", "/openai", "/openai/deployments/large", "/api/projects/x/openai/v1/"])
+def test_when_an_address_is_not_of_azures_v1_api_then_it_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError, match="openai/v1"):
+        settings("azure-openai", base_url=f"https://here.openai.azure.com{path}")
+
+
 @pytest.mark.parametrize(
     "secret",
     ["REDACTION_KEY", "SERVICEBUS", "MODEL_SECRET_", "MODEL_SECRET_x", "XMODEL_SECRET_A", "MODEL_SECRET_A\n", "", None],
