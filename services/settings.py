@@ -77,8 +77,6 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _model_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith(MODEL_SECRET) and value and not value.startswith(UNRESOLVED)
-    }
+    """Without the line end that a secret may have been stored with: it can't be sent."""
+    secrets = {name: value.strip() for name, value in environment.items() if name.startswith(MODEL_SECRET)}
+    return {name: value for name, value in secrets.items() if value and not value.startswith(UNRESOLVED)}

@@ -16,6 +16,7 @@ from governance.reservations import Usage
 from routing.endpoints import Endpoint
 from routing.messages import Asked, Completion, Embeddings, Message
 from routing.providers.errors import (
+    CONNECT_SECONDS,
     ContextTooLong,
     EmptyAnswer,
     ModelDeclined,
@@ -85,7 +86,7 @@ class AnthropicApi:
             "max_tokens": asked.max_output_tokens,
             **({"system": system} if system else {}),
             "extra_headers": self._headers,
-            "timeout": asked.timeout_seconds,
+            "timeout": _timeout(asked.timeout_seconds),
         }
 
 
@@ -116,6 +117,10 @@ def _completion(text: str, model: str, stop_reason: str | None, used: Usage) -> 
         raise EmptyAnswer(used)
     cut = stop_reason in ("max_tokens", "model_context_window_exceeded")
     return Completion(text=text, model=model, finish_reason="length" if cut else "stop", **used.model_dump())
+
+
+def _timeout(seconds: float) -> anthropic.Timeout:
+    return anthropic.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
 
 @contextmanager

@@ -12,6 +12,11 @@ GATEWAY_STATUSES = (408, 502, 504)
 MISPLACED = (401, 403, 404, 410)
 """The endpoint is not what it was configured to be, whatever it is asked; so is one that redirects."""
 
+NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError")
+"""What httpx calls it when nothing has reached the provider."""
+CONNECT_SECONDS = 5.0
+"""For a connection: who does not take it by then is not there, and the next endpoint may be."""
+
 UNKNOWN = Usage()
 """What nobody knows is charged as it was reserved."""
 
@@ -29,9 +34,8 @@ class ModelError(Exception):
 class ModelRefused(ModelError):
     """The provider answered with an error: nothing was generated, nothing is charged."""
 
-    def __init__(self, status: int, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, status: int) -> None:
         super().__init__(f"status {status}")
-        self.retry_after_seconds = retry_after_seconds
         if status < 400 or status in MISPLACED:
             self.then = "elsewhere"
         elif status not in (409, 429) and status < 500:
@@ -92,15 +96,16 @@ def refused(status: int, headers: Mapping[str, str]) -> ModelError:
     """What a status of no special meaning says. Below 300 it is of a stream in which an error comes later."""
     if status == 413:
         return ContextTooLong()
-    if status < 300 or status in GATEWAY_STATUSES:
-        return ModelOutcomeUnknown(f"status {status}")
-    return ModelRefused(status, _retry_after(headers))
+    unknown = status < 300 or status in GATEWAY_STATUSES
+    error: ModelError = ModelOutcomeUnknown(f"status {status}") if unknown else ModelRefused(status)
+    error.retry_after_seconds = _retry_after(headers)
+    return error
 
 
 def unconnected(error: Exception) -> ModelError:
     """What it says that an SDK has no connection (any more)."""
     cause = type(error.__cause__).__name__
-    if cause in ("ConnectError", "ConnectTimeout"):
+    if cause in NOT_SENT:
         return ModelUnreachable(cause)
     return ModelOutcomeUnknown(type(error).__name__)
 

@@ -17,6 +17,7 @@ from governance.reservations import Usage
 from routing.endpoints import Endpoint
 from routing.messages import Asked, Completion, Embeddings, Message
 from routing.providers.errors import (
+    CONNECT_SECONDS,
     ContextTooLong,
     EmptyAnswer,
     ModelDeclined,
@@ -81,7 +82,7 @@ class OpenAIApi:
                 input=list(texts),
                 encoding_format="float",
                 extra_headers=self._headers,
-                timeout=timeout_seconds,
+                timeout=_timeout(timeout_seconds),
             )
             vectors = [each.embedding for each in sorted(answer.data, key=lambda each: each.index)]
             if len(vectors) != len(texts):
@@ -96,7 +97,7 @@ class OpenAIApi:
             self._limit: asked.max_output_tokens,
             **({"temperature": asked.temperature} if self._endpoint.takes_temperature else {}),
             "extra_headers": self._headers,
-            "timeout": asked.timeout_seconds,
+            "timeout": _timeout(asked.timeout_seconds),
         }
 
 
@@ -117,6 +118,10 @@ def _completion(
         raise EmptyAnswer(used)
     cut = finish_reason == "length"
     return Completion(text=text, model=model, finish_reason="length" if cut else "stop", **used.model_dump())
+
+
+def _timeout(seconds: float) -> openai.Timeout:
+    return openai.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any, get_args
@@ -19,6 +20,7 @@ from routing.endpoints import Endpoint
 from routing.messages import Asked, Completion, Message
 from routing.providers import Provider, provider_at
 from routing.providers.errors import (
+    CONNECT_SECONDS,
     UNKNOWN,
     ContextTooLong,
     EmptyAnswer,
@@ -279,6 +281,19 @@ async def test_when_there_is_nobody_then_nothing_was_used(name: str, streamed: b
         with pytest.raises(ModelUnreachable) as unreachable:
             await answered(await at(closed, name), streamed=streamed)
     assert (unreachable.value.then, unreachable.value.used) == ("again", None)
+
+
+async def test_when_nobody_takes_the_connection_then_that_is_known_long_before_the_answer_is_due() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as waiting:
+        for _ in range(3):  # what is not accepted fills the backlog; further ones are not even begun
+            first = waiting.enter_context(socket.socket())
+            first.setblocking(False)
+            first.connect_ex(deaf.getsockname())
+        there = elsewhere(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        calls = [(await at(there, name)).complete(Asked(MESSAGES, 0, 100, timeout_seconds=60)) for name in PLACES]
+        async with asyncio.timeout(CONNECT_SECONDS + 5):
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert [(type(each), str(each)) for each in ended] == [(ModelUnreachable, "ConnectTimeout")] * len(PLACES)
 
 
 BEGUN = (

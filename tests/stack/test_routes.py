@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from governance.problems import ProblemError
 from governance.requests import audit_event, load
-from governance.reservations import CapReached, attempts_of
+from governance.reservations import (
+    RESERVED_FOR,
+    CapReached,
+    Reservation,
+    attempts_of,
+    begin,
+    reservation_id,
+    reserve,
+)
 from governance.switches import Stopped
 from routing.endpoints import Endpoint, EndpointUnknown, PriceUnknown, ResidencyRefused
 from routing.governed_call import AnswerDeclined, Governed, ModelFailed, PromptTooLong, governed_call
@@ -250,6 +258,40 @@ async def test_when_it_runs_again_after_a_fallback_then_the_kept_result_comes_fr
     assert await world.ask(endpoints=[one.id, two.id]) == first
     assert await world.ask(endpoints=[two.id, one.id]) == first, "also when the route is another one by then"
     assert (world.model.calls, other.calls) == (1, 1)
+
+
+async def left_behind(world: World, there: Endpoint, *, called: bool) -> None:
+    """The first attempt's reservation, of a worker that died before its call or in it."""
+    now = utc_now()
+    wanted = Reservation(
+        id=reservation_id(world.call.request_id, "answer", 1),
+        team=world.call.team,
+        price=PRICE,
+        amount_micro=AT_MOST,
+        assistant=world.call.assistant,
+        person="alice",
+        **there.model_dump(include={"provider", "model", "region", "residency"}),
+        endpoint=there.id,
+        created_at=now,
+        deadline=now + RESERVED_FOR,
+    )
+    made = await reserve(world.store.budgets, wanted, now)
+    assert not called or await begin(world.store.budgets, made, now - timedelta(seconds=1))
+
+
+@pytest.mark.claim("C1", "M4")
+@pytest.mark.parametrize("called", [False, True])
+async def test_when_a_worker_died_at_an_endpoint_that_is_not_to_be_called_any_more_then_it_is_not(
+    world: World, other: Model, called: bool
+) -> None:
+    """What may have been used is charged, and the attempt counts."""
+    gone = other.endpoint("openai")
+    await world.configured(gone)
+    await left_behind(world, gone, called=called)
+    await through(world, gone, world.model.endpoint("azure-openai"), residency="azure")
+    assert await outcomes(world) == [("abandoned", "settled" if called else "released"), ("answered", "settled")]
+    assert await world.cap() == (AT_MOST * called + COST, 0)
+    assert (world.model.calls, other.calls) == (1, 0)
 
 
 # -- a broken endpoint is left alone for a while

@@ -114,7 +114,7 @@ def test_when_settings_are_read_then_the_keys_of_models_are_those_that_azure_cou
         {
             **dict.fromkeys([*names, *more], "x"),
             "REDACTION_KEY": "k" * 32,
-            f"{MODEL_SECRET}A": "a key",
+            f"{MODEL_SECRET}A": "a key\n",
             f"{MODEL_SECRET}B": "@Microsoft.KeyVault(SecretUri=https://vault.example/secrets/b)",
             f"{MODEL_SECRET}C": "",
         }
