@@ -48,6 +48,9 @@ PAUSES_SECONDS = 5.0
 GRACE = timedelta(seconds=5)
 """How much longer than the model's time-out a worker may take to settle before it is taken for dead."""
 
+FINAL = {each.kind: each for each in (ModelDeclined, ContextTooLong)}
+"""By the outcome of their attempt: they are as final when they are found again."""
+
 MESSAGE_OVERHEAD_TOKENS = 16
 """What a chat template adds around one message, at most."""
 
@@ -234,6 +237,8 @@ async def _attempt(
             return None
         case "released":
             return None
+        case "settled" if reservation.outcome in FINAL:
+            raise FINAL[reservation.outcome]
         case "settled":
             kept = await results.kept(reservation.id)
             if kept is None or reservation.actual_micro is None:
