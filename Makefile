@@ -5,6 +5,7 @@
 #   make test    lint, types, contracts, all tests
 #   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
 #                tells that an assistant exists; caps, stops, the trail      ONLY=request_cost, hidden_assistants, caps, ...
+#   make faults  500 questions under each of the faults that tests/e2e/test_fault_matrix.py knows, as a table: half an hour
 #   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE
 #   make bench-flags       how many injections and requests for harm are flagged, and harmless texts       DATA=FOLDER
 #   make claims  which promises of docs/claims.md are kept, and by which tests
@@ -12,7 +13,7 @@
 #   make lint    lint, types, contracts
 #   make clean   remove what these made
 
-.PHONY: demo up test bench bench-guardrails bench-flags claims openapi lint clean bootstrap
+.PHONY: demo up test bench faults bench-guardrails bench-flags claims openapi lint clean bootstrap
 python := .venv/bin/python
 
 demo: bootstrap
@@ -26,6 +27,9 @@ test: bootstrap
 
 bench: bootstrap
 	@for each in $(or $(ONLY),request_cost hidden_assistants caps stop audit); do $(python) -m bench.$$each || exit; echo; done
+
+faults: bootstrap
+	@FAULT_QUESTIONS=$(or $(QUESTIONS),500) $(python) -m pytest -q -s -p no:xdist tests/e2e/test_fault_matrix.py
 
 bench-guardrails: bootstrap
 	@$(python) -m bench.pii --data $(DATA)

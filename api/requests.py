@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 bp = df.Blueprint()
 
+BUS_SECONDS = 8.0
+"""How long a Service Bus that takes nothing is tried again before the question is refused."""
+BUS_PAUSE_SECONDS = 0.5
 POLL_SECONDS = 5.0
 """How often a waiting ``ingest`` looks at the request's document, should a reply go missing."""
 
@@ -181,11 +185,13 @@ async def _ask(services: Platform, request: Request) -> Request:
     with services.replies.expecting(request.id) as reply:
         session = await services.replies.session()
         await requests.accept(services.store.requests, request)
-        await services.bus.send(
-            REQUESTS,
-            {"v": 1, "request_id": request.id, "traceparent": request.trace_parent},
-            message_id=request.id,
-            reply_to_session_id=session,
+        await _patiently(
+            lambda: services.bus.send(
+                REQUESTS,
+                {"v": 1, "request_id": request.id, "traceparent": request.trace_parent},
+                message_id=request.id,
+                reply_to_session_id=session,
+            )
         )
         try:
             async with asyncio.timeout(services.settings.answer_wait_seconds):
@@ -196,6 +202,19 @@ async def _ask(services: Platform, request: Request) -> Request:
         except TimeoutError:
             pass
     return await _load(services, request.id)
+
+
+async def _patiently(send: Callable[[], Awaitable[None]]) -> None:
+    """Sends, should Service Bus be away for some seconds. Raises :class:`services.bus.BusUnavailable`."""
+    give_up = time.monotonic() + BUS_SECONDS
+    while True:
+        try:
+            await send()
+            return
+        except BusUnavailable:
+            if time.monotonic() > give_up:
+                raise
+            await asyncio.sleep(BUS_PAUSE_SECONDS)
 
 
 async def _load(services: Platform, request_id: str) -> Request:

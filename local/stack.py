@@ -132,10 +132,11 @@ class Stack:
                 instances.remove(process)
         await process.kill()
 
-    async def restart(self, name: str) -> None:
-        """Kill a stand-in and start it again, with the data it kept, at the same address."""
+    async def restart(self, name: str, after_seconds: float = 0.0) -> None:
+        """Kill a stand-in and start it again, with the data it kept, at the same address; perhaps after some time."""
         before = self.standins[name]
         await before.kill()
+        await asyncio.sleep(after_seconds)
         await self._start_standin(name, [*self._commands[name], *_ports_of(before)])
 
     async def next_death(self) -> tuple[str | None, Process]:

@@ -82,6 +82,8 @@ class AuditLog:
         except HttpResponseError as error:
             if error.status_code not in (400, 413):
                 raise LogsUnavailable(f"status {error.status_code}") from None
+            if len(rows) == 1 and error.status_code == 413 and len(json.dumps(rows)) < CALL_BYTES:
+                raise LogsUnavailable("status 413 for a small row") from None
             if len(rows) == 1:
                 return [Rejected(rows[0], error.status_code)]
             half = len(rows) // 2
