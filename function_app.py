@@ -10,6 +10,7 @@ from api import (
     caps,
     costs,
     endpoints,
+    openai_api,
     openapi,
     policies,
     publishing,
@@ -24,6 +25,7 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks t
 
 for blueprint in (
     requests.bp,  # HTTP: ingest, get_request
+    openai_api.bp,  # HTTP: OpenAI's API over the assistants
     start.bp,  # queue: start
     answer_request.bp,  # orchestrator: answer_request
     stages.bp,  # activities: check_prompt, ground, infer, check_answer, record, release

@@ -144,10 +144,12 @@ def operation[Body: BaseModel | None](
     outside: type[ProblemError] = RoleMissing,
     support: bool = False,
     tagged: bool = False,
+    errors: Callable[[ProblemError], Response] = problem_response,
 ) -> Callable[[Handler[Body]], Handler[Body]]:
     """Registers a handler as the HTTP function of its name, behind the gate.
 
-    ``outside`` is what somebody is told who holds none of the roles: about an assistant, that there is none.
+    ``outside`` is what somebody is told who holds none of the roles: about an assistant, that there is none. ``errors``
+    gives errors their shape.
     """
 
     def register(handler: Handler[Body]) -> Handler[Body]:
@@ -179,20 +181,20 @@ def operation[Body: BaseModel | None](
             except TokenRefused as error:
                 log.info("%s: token refused: %s", declared.name, error)
                 await _note(services, Refused(error.type, because=str(error)))
-                return problem_response(error)
+                return errors(error)
             except (NoAnswer, SupportOnly) as error:  # which have events of their own
-                return problem_response(error)
+                return errors(error)
             except ProblemError as error:
                 if (problem := error.problem()).kind.status in REFUSED:
                     await _note(services, Refused(problem.type, declared.name, actor))
-                return problem_response(error)
+                return errors(error)
             except (StoreError, BusUnavailable, LogsUnavailable) as error:
                 log.warning("%s: %s: %s", declared.name, type(error).__name__, error)
-                return problem_response(NotAvailable())
+                return errors(NotAvailable())
             except Exception as error:
                 # Its message may hold anything, so only its type is logged.
                 log.error("%s: %s", declared.name, type(error).__name__)
-                return problem_response(NotAvailable())
+                return errors(NotAvailable())
 
         answered.__name__ = handler.__name__  # by which Azure knows it
         bp.route(route, methods=[method])(answered)

@@ -48,8 +48,8 @@ class AuditEvent(BaseModel):
     """``request``; what an administrator did: ``switch.set``, ``team.set``, ``assistant.publish``, ...; what support
     did: ``support.read``, ``support.refuse``; who was not let in: ``refusal``. All of them: docs/audit-events.md."""
     Outcome: str
-    """How it ended: answered, refused, stopped, failed, abandoned, withheld (answered, and not handed over); for
-    administrative events done."""
+    """How it ended: answered, refused, cancelled, stopped, failed, abandoned, withheld (answered, and not handed over);
+    for administrative events done."""
     Reason: str = ""
     """The problem type of anything but an answer; for what an administrator did, the reason that they gave."""
     Actor: str

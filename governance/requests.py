@@ -46,6 +46,13 @@ class Stage(BaseModel):
     verdict: dict[str, Any] | None = None
 
 
+class Turn(BaseModel):
+    """What was said before a question."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
 class ModelUse(BaseModel):
     """Which endpoint served a request, and what it took."""
 
@@ -57,6 +64,7 @@ class ModelUse(BaseModel):
     input_tokens: int | None
     cached_input_tokens: int | None = None
     output_tokens: int | None
+    finish_reason: str = "stop"
 
 
 class Request(BaseModel):
@@ -74,6 +82,9 @@ class Request(BaseModel):
     """W3C Trace Context, version 00."""
     prompt: str | None = None
     checked_prompt: str | None = None
+    turns: list[Turn] = []
+    """What was said before, as the client says, until ``check_prompt`` has passed it."""
+    checked_turns: list[Turn] = []
     placeholders: dict[str, str] = {}
     """Which placeholder stands for which value, by the value's keyed hash."""
     sealed: str | None = None
@@ -81,6 +92,8 @@ class Request(BaseModel):
     stages: dict[str, Stage] = {}
     sources: list[dict[str, Any]] = []
     calls: dict[str, dict[str, Any]] = {}
+    cancelled: bool = False
+    """Whoever asked does not want the answer any more."""
     unchecked_answer: str | None = None
     answer: str | None = None
     model: ModelUse | None = None
@@ -127,6 +140,7 @@ async def refuse(requests: Items, request: Request, problem: Problem, ttl_second
     refused = request.model_copy(
         update={
             "prompt": None,
+            "turns": [],
             "state": "recorded",
             "outcome": outcome_of(problem),
             "problem": problem,
@@ -149,6 +163,15 @@ async def save_stage(requests: Items, request: Request, name: str, stage: Stage,
     await requests.patch(request.id, request.id, operations, where=where)
 
 
+async def cancel(requests: Items, request: Request) -> None:
+    """Whatever stage is next, or under way, ends the request. Raises :class:`RequestOver`."""
+    where = "from c where c.state IN ('queued', 'running')"
+    try:
+        await requests.patch(request.id, request.id, [put("/cancelled", value=True)], where=where)
+    except ConditionFailed:
+        raise RequestOver(request.id) from None
+
+
 async def save_problem(requests: Items, request: Request, problem: Problem) -> None:
     """Why the request gets no answer; ``record`` ends it so. Raises :class:`RequestOver`."""
     try:
@@ -166,6 +189,14 @@ def outcome_of(problem: Problem | None) -> str:
     return "answered" if problem is None else problem.kind.outcome
 
 
+def transcript(turns: list[Turn], prompt: str | None) -> str | None:
+    """A question with what was said before it, as the trail tells it."""
+    if not turns or prompt is None:
+        return prompt
+    said = [*turns, Turn(role="user", content=prompt)]
+    return "\n\n".join(f"[{turn.role}]\n{turn.content}" for turn in said)
+
+
 def audit_event(
     request: Request, problem: Problem | None, attempts: list[Reservation], ended_at: datetime
 ) -> AuditEvent:
@@ -173,7 +204,8 @@ def audit_event(
 
     Which model was called, and what it cost, is what the ledger says, so that calls which brought no answer are told.
     """
-    prompt = measured(request.checked_prompt)
+    asked = transcript(request.checked_turns, request.checked_prompt)
+    prompt = measured(asked)
     answer = measured(None if problem else request.answer)
     used, called = request.model, next((each for each in reversed(attempts) if ":answer:" in each.id), None)
     return AuditEvent(
@@ -189,7 +221,7 @@ def audit_event(
         AssistantVersion=request.assistant_version,
         RequestId=request.id,
         TraceId=request.trace_parent.split("-")[1],
-        Prompt=request.trail.get("prompt", request.checked_prompt) or "",
+        Prompt=request.trail.get("prompt", asked) or "",
         PromptCharacters=prompt[0],
         PromptSha256=prompt[1],
         Answer="" if problem else request.trail.get("answer", request.answer) or "",
@@ -241,6 +273,8 @@ async def record(
             operations.append({"op": "remove", "path": "/answer"})
     if request.prompt is not None:
         operations.append({"op": "remove", "path": "/prompt"})
+    if request.turns:
+        operations.append(put("/turns", []))
     if request.unchecked_answer is not None:
         operations.append({"op": "remove", "path": "/unchecked_answer"})
     if problem is not None and request.sealed is not None:

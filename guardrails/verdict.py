@@ -47,6 +47,11 @@ class Verdict(BaseModel):
     action: Action
     findings: tuple[Finding, ...] = ()
 
+    @staticmethod
+    def strictest(verdicts: Iterable["Verdict"]) -> Action:
+        """The strictest action of several texts'; allow of none."""
+        return max((each.action for each in verdicts), key=lambda action: action.severity, default=Action.ALLOW)
+
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> Self:
         """The verdict that these findings amount to."""

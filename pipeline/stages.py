@@ -5,8 +5,10 @@ finds that it ran before, it says again what it said then. What it returns is a 
 ``proceed``, ``refuse`` (the document says why), ``over`` (nothing left to do) or ``wait`` until a time.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -17,7 +19,7 @@ from governance.audit import announce, reference_to_request
 from governance.policies import PolicyUnknown, find_policy
 from governance.problems import Problem, ProblemError
 from governance.release import release as let_go
-from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, put
+from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, Turn, put, transcript
 from governance.sealed import hashing_key, seal
 from governance.switches import Stopped, require_running
 from guardrails.check import About, Checked, check, for_trail
@@ -35,6 +37,7 @@ from routing.routes import find_route
 from routing.worker import governor
 from services.bus import REPLIES, REPLY_TTL
 from services.clock import utc_now, utc_text
+from services.documents import StoreError
 from services.platform import Platform, platform
 
 log = logging.getLogger(__name__)
@@ -76,6 +79,11 @@ ON_PLACEHOLDERS = "\n\nWords such as <PERSON_1> stand for what was left out on p
 TOO_SLOW = Problem(type="not-available", detail="The text could not be checked in time; nothing was let through.")
 
 
+CANCELLED = Problem(type="cancelled", detail="Whoever asked has cancelled the request.")
+CANCEL_POLL_SECONDS = 1.0
+"""How often is looked whether a request is cancelled, while its model is called."""
+
+
 class StageFailed(Exception):
     """A stage did not do its work; Durable runs it again. The message names the error's type and no more, since it
     is kept in the orchestration's history."""
@@ -93,10 +101,11 @@ class PolicyBlocked(ProblemError):
 
     type = "policy-blocked"
 
-    def __init__(self, where: str, checked: Checked) -> None:
+    def __init__(self, where: str, verdicts: Iterable[Verdict]) -> None:
         super().__init__(where)
         self.where = where
-        self.rules = sorted({each.rule for each in checked.verdict.findings if each.action is Action.BLOCK})
+        findings = [each for verdict in verdicts for each in verdict.findings]
+        self.rules = sorted({each.rule for each in findings if each.action is Action.BLOCK})
 
     def problem(self) -> Problem:
         return Problem(type=self.type, detail=f"The policy blocks the {self.where}.", extra={"rules": self.rules})
@@ -115,6 +124,9 @@ def stage(work: Work) -> Callable[[Job], Awaitable[Step]]:
             if request is None or request.over:
                 return OVER
             if request.problem is not None:
+                return REFUSE
+            if request.cancelled:
+                await requests.save_problem(services.store.requests, request, CANCELLED)
                 return REFUSE
             if work.__name__ in request.stages:
                 return PROCEED
@@ -197,20 +209,34 @@ async def check_prompt(services: Platform, request: Request, started_at: datetim
     remote = Detectors(services, request, assistant, Side.PROMPT)
     numbering = _numbering(services, request)
     policy = await _policy(services, assistant)
+    said = [await _turn(turn, policy, numbering) for turn in request.turns]
     checked = await check(request.prompt, policy, remote=remote, numbering=numbering)
-    blocked = PolicyBlocked("prompt", checked) if checked.verdict.action is Action.BLOCK else None
+    verdicts = [each.verdict for each in (*said, checked)]
+    blocked = PolicyBlocked("prompt", verdicts) if Verdict.strictest(verdicts) is Action.BLOCK else None
+    turns = [Turn(role=turn.role, content=each.text) for turn, each in zip(request.turns, said, strict=True)]
     restores = policy.restore and numbering.values and not blocked
     changes = [
         put("/state", "running"),
         put("/checked_prompt", checked.text),
         put("/placeholders", numbering.known),
-        *await _trail("prompt", checked.text, policy),
+        *await _trail("prompt", transcript(turns, checked.text) or "", policy),
         {"op": "remove", "path": "/prompt"},
+        *([put("/turns", []), put("/checked_turns", [turn.model_dump() for turn in turns])] if turns else []),
         *([put("/problem", blocked.problem().model_dump())] if blocked else []),
         *([put("/sealed", seal(_secret(services), request.id, numbering.values))] if restores else []),
     ]
-    await requests.save_stage(services.store.requests, request, "check_prompt", _ran(started_at, checked), changes)
+    ran = _ran(started_at, checked)
+    if ran.verdict is not None and said:
+        ran.verdict |= {"action": Verdict.strictest(verdicts), "turns": [_kept(each.verdict) for each in said]}
+    await requests.save_stage(services.store.requests, request, "check_prompt", ran, changes)
     return REFUSE if blocked else PROCEED
+
+
+async def _turn(turn: Turn, policy: Policy, numbering: Numbering) -> Checked:
+    """What a client says was said before: of the person as a question is, of the assistant as data."""
+    side = Side.PROMPT if turn.role == "user" else Side.DOCUMENT
+    here = [topic for topic in policy.acceptable_use if not topic.is_remote]
+    return await check(turn.content, policy.model_copy(update={"acceptable_use": here}), side=side, numbering=numbering)
 
 
 @bp.activity_trigger(input_name="job")
@@ -230,8 +256,10 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     assistant = await _assistant(services, request)
     route = await find_route(services.store.config, assistant.route)
     instructions = assistant.system_prompt + (ON_PLACEHOLDERS if request.placeholders else "")
+    said: list[Message] = [{"role": turn.role, "content": turn.content} for turn in request.checked_turns]
     messages: list[Message] = [
         {"role": "system", "content": instructions},
+        *said,
         {"role": "user", "content": request.checked_prompt},
     ]
     call = ModelCall(
@@ -246,7 +274,11 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
         temperature=assistant.temperature,
         max_output_tokens=assistant.max_output_tokens,
     )
-    governed = await governed_call(governor(services), call, KeptResults(services.store.requests, request.id))
+    results = KeptResults(services.store.requests, request.id)
+    governed = await _unless_cancelled(services, request, governed_call(governor(services), call, results))
+    if governed is None:
+        await requests.save_problem(services.store.requests, request, CANCELLED)
+        return REFUSE
     used = ModelUse(
         endpoint=governed.endpoint,
         model=governed.completion.model,
@@ -255,6 +287,7 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
         input_tokens=governed.completion.input_tokens,
         cached_input_tokens=governed.completion.cached_input_tokens,
         output_tokens=governed.completion.output_tokens,
+        finish_reason=governed.completion.finish_reason,
     )
     changes = [
         put("/model", used.model_dump()),
@@ -263,6 +296,21 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     ]
     await requests.save_stage(services.store.requests, request, "infer", _ran(started_at), changes)
     return PROCEED
+
+
+async def _unless_cancelled[Result](services: Platform, request: Request, work: Awaitable[Result]) -> Result | None:
+    """What the work gives; None if the request was cancelled meanwhile, when the work has been ended."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=CANCEL_POLL_SECONDS))[0]:
+            with suppress(StoreError):
+                now = await requests.load(services.store.requests, request.id)
+                if now is not None and now.cancelled:
+                    return None
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 @bp.activity_trigger(input_name="job")
@@ -282,7 +330,7 @@ async def check_answer(services: Platform, request: Request, started_at: datetim
         remote=remote,
         numbering=_numbering(services, request),
     )
-    blocked = PolicyBlocked("answer", checked) if checked.verdict.action is Action.BLOCK else None
+    blocked = PolicyBlocked("answer", [checked.verdict]) if checked.verdict.action is Action.BLOCK else None
     changes = [
         {"op": "remove", "path": "/unchecked_answer"},
         put("/problem", blocked.problem().model_dump()) if blocked else put("/answer", checked.text),

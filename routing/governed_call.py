@@ -281,7 +281,7 @@ async def _place_call(
             asyncio.timeout(governor.model_timeout_seconds),
         ):
             completion = await provider.complete(asked)
-    except (Stopped, SwitchesUnread):
+    except (Stopped, SwitchesUnread, asyncio.CancelledError):
         await reservations.settle_in_full(governor.budgets, reservation, "cancelled")
         raise
     except TimeoutError:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -154,7 +155,7 @@ class Replies:
 
     def __init__(self, client: ServiceBusClient) -> None:
         self._client = client
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, set[asyncio.Event]] = {}
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self.session_id = str(uuid.uuid4())
@@ -171,14 +172,17 @@ class Replies:
         return self.session_id
 
     @contextlib.contextmanager
-    def expecting(self, correlation_id: str) -> Any:
-        """An awaitable that is done when the reply has come. Enter before the request is sent."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[correlation_id] = future
+    def expecting(self, correlation_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set by each reply that comes. Enter before the request is sent."""
+        event = asyncio.Event()
+        waiting = self._waiting.setdefault(correlation_id, set())
+        waiting.add(event)
         try:
-            yield future
+            yield event
         finally:
-            del self._waiting[correlation_id]
+            waiting.discard(event)
+            if not waiting:
+                self._waiting.pop(correlation_id, None)
 
     async def close(self) -> None:
         if self._task is not None:
@@ -206,7 +210,6 @@ class Replies:
 
     async def _receive(self, receiver: ServiceBusReceiver) -> None:
         async for message in receiver:
-            future = self._waiting.get(message.correlation_id or "")
-            if future is not None and not future.done():
-                future.set_result(None)
+            for event in self._waiting.get(message.correlation_id or "", ()):
+                event.set()
             await receiver.complete_message(message)

@@ -28,7 +28,12 @@ class Reply:
         return json.loads(self.text)
 
     def is_problem(self, status: int, type_: str) -> Any:
-        """Fails unless it is this problem (RFC 9457); its body."""
+        """Fails unless it is this problem (RFC 9457, or in OpenAI's shape); its body."""
+        if '"error"' in self.text:
+            error = self.body["error"]
+            type_ = {"not-found": "model_not_found", "token-refused": "invalid_api_key"}.get(type_, type_)
+            assert (self.status, error["code"]) == (status, type_), self.text
+            return error
         assert (self.status, self.headers["Content-Type"]) == (status, "application/problem+json"), self.text
         problem = self.body
         assert (problem["type"], problem["status"]) == (f"/problems/{type_}", status), problem

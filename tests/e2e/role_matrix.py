@@ -59,6 +59,10 @@ def _capped(body: Any) -> Iterable[str]:
     return (each["team"] for each in body["caps"])
 
 
+def _models(body: Any) -> Iterable[str]:
+    return (each["id"] for each in body["data"])
+
+
 def _owners(body: Any) -> Iterable[str]:
     return (each["draft"]["owner_team"] for each in body["assistants"])
 
@@ -122,6 +126,12 @@ ROWS = (
     Row("ingest", "POST /api/assistants/{ledger}/requests", NOBODY, _NEVER, NOT_FOUND, QUESTION),
     Row("get_request", "GET /api/requests/{their_own}", NOBODY, _NEVER, OK),
     Row("get_request", "GET /api/requests/{of_alice}", NOBODY, _NEVER, NOT_FOUND),
+    Row("cancel_request", "DELETE /api/requests/{their_own}", NOBODY, _NEVER, "409 conflict"),
+    Row("cancel_request", "DELETE /api/requests/{of_alice}", NOBODY, _NEVER, NOT_FOUND),
+    Row("chat_completions", "POST /api/openai/v1/chat/completions", NOBODY, _NEVER, MALFORMED, {}),
+    Row("list_models", "GET /api/openai/v1/models", NOBODY, _NEVER, "200 handbook sales-helper", shows=_models),
+    Row("get_model", "GET /api/openai/v1/models/handbook", NOBODY, _NEVER, OK),
+    Row("get_model", "GET /api/openai/v1/models/{ledger}", NOBODY, _NEVER, "404 model_not_found"),
     Row("get_me", "GET /api/me", NOBODY, _NEVER, OK, support=True),
     Row("get_openapi", "GET /api/openapi.json", NOBODY, _NEVER, OK, support=True),
 

@@ -176,6 +176,9 @@ def group_of(role: Role, scope: str) -> str:
 
 
 def outcome_of(row: Row, reply: Reply) -> str:
+    if reply.status >= 400 and "error" in reply.body:  # in OpenAI's shape
+        code = str(reply.body["error"]["code"])
+        return f"{reply.status} {code.replace('invalid_api_key', 'token-refused')}"
     if reply.status >= 400:
         type_ = str(reply.body["type"]).removeprefix("/problems/")
         reply.is_problem(reply.status, type_)

@@ -23,7 +23,8 @@ from api.operation import OPERATIONS
 
 PRODUCT = ("api", "pipeline", "guardrails", "routing", "governance", "services")
 OURS = {
-    *("ingest", "get_request", "start", "answer_request"),
+    *("ingest", "get_request", "cancel_request", "start", "answer_request"),
+    *("chat_completions", "list_models", "get_model"),
     *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
     *("write_audit", "rollup_costs", "reconcile_costs", "reset_caps", "sweep", "reconcile_audit"),
     *("list_assistants", "get_assistant", "get_me", "list_switches", "get_switch", "put_switch", "get_openapi"),
