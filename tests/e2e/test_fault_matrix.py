@@ -51,7 +51,6 @@ class Run:
 
     kit: Kit
     asked: int = 0
-    under_way: int = 0
     answers: list[Answer] = field(default_factory=list)
 
     @property
@@ -64,8 +63,9 @@ class Run:
             await asyncio.sleep(0.05)
 
     async def ask(self, prompt: str) -> None:
-        http = self.kit.stack.http
         self.asked += 1
+        while not (http := self.kit.stack.http):  # all of them have died
+            await asyncio.sleep(0.1)
         self.answers.append(await self.kit.ask(prompt, at=http[self.asked % len(http)]))
 
 
