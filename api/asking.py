@@ -9,10 +9,10 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.body import Malformed, TooLarge
 from api.operation import Call
@@ -40,6 +40,7 @@ POLL_SECONDS = 5.0
 """How often the request's document is looked at while it is waited for, should a reply go missing."""
 REPEAT_SECONDS = 0.5
 """The same by somebody to whom no reply comes."""
+STREAM_POLL_SECONDS = 1.0
 KEY_SECONDS = 86_400
 """How long an Idempotency-Key stands for its first request."""
 KEY_CHARACTERS = 200
@@ -70,6 +71,14 @@ class Asked:
     wait_seconds: float
     turns: list[Turn] = field(default_factory=list)
     """What was said before, as the client says."""
+    stream: bool = False
+
+
+class Piece(NamedTuple):
+    """What of an answer has left: it goes on where the one before ended."""
+
+    request_id: str
+    text: str
 
 
 async def ask(call: Call[Any], asked: Asked) -> Request:
@@ -81,6 +90,45 @@ async def ask(call: Call[Any], asked: Asked) -> Request:
     have been accepted.
     """
     services = call.services
+    request, is_new = await _admitted(call, asked)
+    if request.answerable:
+        return request
+    with services.replies.expecting(request.id) as reply:
+        if is_new:
+            await _submit(services, request)
+        poll_seconds = POLL_SECONDS if is_new else REPEAT_SECONDS
+        return await _waited(services, request, reply, asked.wait_seconds, poll_seconds)
+
+
+async def stream(call: Call[Any], asked: Asked) -> AsyncIterator[Piece | Request]:
+    """The windows of the answer as they leave, then the request, as :func:`ask` has it. Raises what that raises.
+
+    Nothing leaves while a switch is on.
+    """
+    services = call.services
+    request, is_new = await _admitted(call, asked)
+    sent, waited_until = 0, time.monotonic() + asked.wait_seconds
+    with services.replies.expecting(request.id) as reply:
+        if is_new:
+            await _submit(services, request)
+        while not request.answerable and (sent or time.monotonic() < waited_until):
+            await _set_within(reply, STREAM_POLL_SECONDS)
+            reply.clear()
+            with suppress(StoreError):
+                request = await _load(services, request)
+            if len(request.streamed) > sent and not request.over:
+                try:
+                    await require_running(services.store.control, request.assistant)
+                except Stopped as stop:
+                    raise NoAnswer(stop.problem(), request.id) from None
+                yield Piece(request.id, request.streamed[sent:])
+                sent = len(request.streamed)
+    yield request
+
+
+async def _admitted(call: Call[Any], asked: Asked) -> tuple[Request, bool]:
+    """The request that the question is, and whether it is a new one; refused if a switch is on."""
+    services = call.services
     limit = services.settings.max_prompt_characters
     if len(asked.prompt) + sum(len(turn.content) for turn in asked.turns) > limit:
         raise TooLarge(limit)
@@ -89,22 +137,14 @@ async def ask(call: Call[Any], asked: Asked) -> Request:
     if "Idempotency-Key" in call.req.headers:
         first = await requests.load(services.store.requests, request.id)
         if first is not None:
-            if first.answerable:
-                return first
-            no_reply = asyncio.Event()  # it goes to whoever asked first
-            return await _waited(services, first, no_reply, asked.wait_seconds, REPEAT_SECONDS)
+            return first, False
     try:
         await check_switches(services.store.control, asked.assistant.id)
     except Stopped as stop:
         await requests.refuse(services.store.requests, request, stop.problem(), services.settings.request_ttl_seconds)
         await announce(services.bus, reference_to_request(request.id), request.id)
         raise NoAnswer(stop.problem(), request.id) from None
-    try:
-        return await _answered(services, request, asked.wait_seconds)
-    except (StoreError, BusUnavailable) as error:
-        # It may have been accepted: whoever asked can look it up.
-        log.warning("request %s: %s: %s", request.id, type(error).__name__, error)
-        raise NoAnswer(NotAvailable().problem(), request.id) from None
+    return request, True
 
 
 async def hand_over(services: Platform, request: Request) -> str:
@@ -178,6 +218,7 @@ def _new_request(call: Call[Any], request_id: str, team: str, asked: Asked) -> R
         trace_parent=_child_of(call.req.headers.get("traceparent", "")),
         prompt=asked.prompt,
         turns=asked.turns,
+        stream=asked.stream,
     )
 
 
@@ -191,10 +232,12 @@ def _child_of(trace_parent: str) -> str:
     return f"00-{trace_id}-{secrets.token_hex(8)}-01"
 
 
-async def _answered(services: Platform, request: Request, wait_seconds: float) -> Request:
-    """Store, send and wait."""
-    with services.replies.expecting(request.id) as reply:
+async def _submit(services: Platform, request: Request) -> None:
+    """Store and send. Raises :class:`api.problems.NoAnswer` if it may not have been accepted: it can be looked up."""
+    try:
         session = await services.replies.session()
+        if request.stream:
+            request.reply_session = session
         await requests.accept(services.store.requests, request)
         await _patiently(
             lambda: services.bus.send(
@@ -204,7 +247,9 @@ async def _answered(services: Platform, request: Request, wait_seconds: float) -
                 reply_to_session_id=session,
             )
         )
-        return await _waited(services, request, reply, wait_seconds, POLL_SECONDS)
+    except (StoreError, BusUnavailable) as error:
+        log.warning("request %s: %s: %s", request.id, type(error).__name__, error)
+        raise NoAnswer(NotAvailable().problem(), request.id) from None
 
 
 async def _waited(

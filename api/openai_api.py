@@ -5,16 +5,18 @@ https://platform.openai.com/docs/api-reference/chat, https://platform.openai.com
 """
 
 import json
-from typing import Annotated, Literal
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
 
 import azure.durable_functions as df
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.asking import AnswerStopped, Asked, ask, hand_over, withheld
+from api.asking import AnswerStopped, Asked, Piece, ask, hand_over, stream, withheld
 from api.body import Malformed
 from api.operation import Call, Reply, operation
-from api.problems import NoAnswer, NotAvailable
+from api.problems import Events, NoAnswer, NotAvailable, Streamed, event
 from governance.problems import Problem, ProblemError
 from governance.requests import Request, Turn
 from routing.assistants import Assistant, find_assistant, list_assistants
@@ -66,6 +68,12 @@ class ChatMessage(BaseModel):
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
 
 
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: bool = False
+
+
 class ChatRequest(BaseModel):
     """A question with what was said before it, as OpenAI's clients send it."""
 
@@ -74,6 +82,8 @@ class ChatRequest(BaseModel):
     model: Annotated[str, Field(min_length=1, max_length=100)]
     """The id of an assistant."""
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=500)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
     n: Literal[1] = 1
 
 
@@ -107,6 +117,29 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
 
 
+class Delta(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(BaseModel):
+    index: Literal[0] = 0
+    delta: Delta
+    finish_reason: str | None = None
+    logprobs: None = None
+
+
+class ChatChunk(BaseModel):
+    """A piece of a streamed answer."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | None = None
+
+
 class Model(BaseModel):
     """An assistant, as a model."""
 
@@ -123,27 +156,42 @@ class Models(BaseModel):
 
 def openai_error(error: ProblemError) -> Response:
     """Why there is no answer, in OpenAI's shape. Nothing is to be tried again by itself: the client's SDK would."""
-    problem = error.problem()
-    status, type_, code = CODES.get(problem.type, (problem.kind.status, _type(problem), problem.type))
-    said = {"message": f"{problem.kind.title}. {problem.detail}", "type": type_, "param": None, "code": code}
     headers = {"x-should-retry": "false"}
     if isinstance(error, NoAnswer):
         headers["x-request-id"] = error.request_id
-    return Response(json.dumps({"error": {**said, **problem.extra}}), status, headers, "application/json")
+    return Response(json.dumps(_said(error)), _kind(error.problem())[0], headers, "application/json")
 
 
-def _type(problem: Problem) -> str:
-    return "invalid_request_error" if problem.kind.status < 500 else "server_error"
+def _said(error: ProblemError) -> dict[str, Any]:
+    problem = error.problem()
+    _, type_, code = _kind(problem)
+    said = {"message": f"{problem.kind.title}. {problem.detail}", "type": type_, "param": None, "code": code}
+    return {"error": {**said, **problem.extra}}
+
+
+def _kind(problem: Problem) -> tuple[int, str, str]:
+    """Status, type and code."""
+    status = problem.kind.status
+    return CODES.get(problem.type, (status, "invalid_request_error" if status < 500 else "server_error", problem.type))
 
 
 @operation(
-    bp, "POST", "openai/v1/chat/completions", body=ChatRequest, answers={200: ChatCompletion}, errors=openai_error
+    bp,
+    "POST",
+    "openai/v1/chat/completions",
+    body=ChatRequest,
+    answers={200: ChatCompletion},
+    streams=True,
+    errors=openai_error,
 )
 async def chat_completions(call: Call[ChatRequest]) -> Reply:
     """Ask an assistant as OpenAI's clients do."""
     body = await call.body(call.services.settings.max_prompt_characters)
     assistant = await find_assistant(call.services.store.config, body.model, call.caller.groups)
-    request = await ask(call, _asked(call, body, assistant))
+    asked = _asked(call, body, assistant)
+    if asked.stream:
+        return await _streamed(call, asked, body)
+    request = await ask(call, asked)
     headers = {"x-request-id": request.id, **_ignored(body)}
     if not request.answerable:
         raise NoAnswer(StillRunning().problem(), request.id)
@@ -154,6 +202,61 @@ async def chat_completions(call: Call[ChatRequest]) -> Reply:
         raise
     except StoreError:
         raise NoAnswer(NotAvailable().problem(), request.id) from None
+
+
+async def _streamed(call: Call[ChatRequest], asked: Asked, body: ChatRequest) -> Reply:
+    """A refusal or a delay that is known before anything has left is told as if nothing were streamed."""
+    parts = stream(call, asked)
+    first = await anext(parts)
+    if isinstance(first, Request):
+        if not first.answerable:
+            raise NoAnswer(StillRunning().problem(), first.id)
+        if first.problem is not None:
+            raise NoAnswer(first.problem, first.id)
+    wants_usage = body.stream_options is not None and body.stream_options.include_usage
+    chunks = _chunks(call, asked.assistant.id, first, parts, wants_usage=wants_usage)
+    request_id = first.request_id if isinstance(first, Piece) else first.id
+    return Reply(Streamed(Events, chunks), 200, {"x-request-id": request_id, **_ignored(body)})
+
+
+async def _chunks(
+    call: Call[ChatRequest],
+    model: str,
+    first: Piece | Request,
+    parts: AsyncIterator[Piece | Request],
+    *,
+    wants_usage: bool,
+) -> AsyncIterator[str]:
+    """The answer in OpenAI's chunks. What goes wrong when some have left comes as an error among them."""
+    request_id = first.request_id if isinstance(first, Piece) else first.id
+    name, created = f"chatcmpl-{request_id}", int(time.time())
+
+    def chunk(*choices: ChunkChoice, usage: ChatUsage | None = None) -> str:
+        made = ChatChunk(id=name, created=created, model=model, choices=list(choices), usage=usage)
+        return event(made.model_dump_json(exclude_none=True))
+
+    part, sent = first, 0
+    try:
+        yield chunk(ChunkChoice(delta=Delta(role="assistant", content="")))
+        while isinstance(part, Piece):
+            yield chunk(ChunkChoice(delta=Delta(content=part.text)))
+            sent += len(part.text)
+            part = await anext(parts)
+        text = await hand_over(call.services, part)
+        if rest := text[sent:]:
+            yield chunk(ChunkChoice(delta=Delta(content=rest)))
+        completion = _completion(part, text)
+        yield chunk(ChunkChoice(delta=Delta(), finish_reason=completion.choices[0].finish_reason))
+        if wants_usage:
+            yield chunk(usage=completion.usage)
+        yield event("[DONE]")
+    except AnswerStopped as stop:
+        await withheld(call.services, stop)
+        yield event(json.dumps(_said(stop)))
+    except ProblemError as error:
+        yield event(json.dumps(_said(error)))
+    except StoreError:
+        yield event(json.dumps(_said(NotAvailable())))
 
 
 @operation(bp, "GET", "openai/v1/models", answers={200: Models}, errors=openai_error)
@@ -191,6 +294,7 @@ def _asked(call: Call[ChatRequest], body: ChatRequest, assistant: Assistant) -> 
         prompt=last.text,
         team=call.req.headers.get("OpenAI-Organization"),
         wait_seconds=call.services.settings.answer_wait_seconds,
+        stream=bool(body.stream),
         turns=[Turn(role="assistant" if each.role == "assistant" else "user", content=each.text) for each in before],
     )
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 
 from api.operation import OPERATIONS, Call, Operation, Reply, operation
-from api.problems import media_type
+from api.problems import Events, media_type
 from governance.problems import PROBLEM_TYPES
 from services.version import VERSION
 
@@ -76,7 +76,12 @@ def document() -> dict[str, Any]:
 
 
 def _models(declared: Operation) -> set[type[BaseModel]]:
-    return {*declared.answers.values(), *([declared.body] if declared.body else [])}
+    shapes = {shape for status in declared.answers for shape in _shapes(declared, status)}
+    return shapes | ({declared.body} if declared.body else set())
+
+
+def _shapes(declared: Operation, status: int) -> list[type[BaseModel]]:
+    return [declared.answers[status], *([Events] if declared.streams and status == 200 else [])]
 
 
 def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
             **{
                 str(status): {
                     "description": _first_line(model),
-                    "content": {media_type(model): {"schema": named[model]}},
+                    "content": {media_type(each): {"schema": named[each]} for each in _shapes(declared, status)},
                 }
                 for status, model in declared.answers.items()
             },

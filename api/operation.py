@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from api.body import TEXT_CHARACTERS, read_body, read_query
 from api.caller import caller_of
-from api.problems import NoAnswer, NotAvailable, Streamed, problem_response, response
+from api.problems import Events, NoAnswer, NotAvailable, Streamed, problem_response, response
 from governance.access import Access, Role, RoleMissing, access_of
 from governance.audit import NOTES
 from governance.changes import Journal, as_seen
@@ -53,6 +53,8 @@ class Operation:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     """What may follow the question mark."""
+    streams: bool
+    """Whether 200 may be server-sent events instead."""
     roles: tuple[Role, ...]
     """Whose holders may call it, for some team at least; none for everybody who is signed in."""
     support: bool
@@ -144,6 +146,7 @@ def operation[Body: BaseModel | None](
     outside: type[ProblemError] = RoleMissing,
     support: bool = False,
     tagged: bool = False,
+    streams: bool = False,
     errors: Callable[[ProblemError], Response] = problem_response,
 ) -> Callable[[Handler[Body]], Handler[Body]]:
     """Registers a handler as the HTTP function of its name, behind the gate.
@@ -161,6 +164,7 @@ def operation[Body: BaseModel | None](
             answers=answers,
             body=body,  # type: ignore[arg-type]  # NoneType is no model
             query=query,
+            streams=streams,
             roles=roles,
             support=support,
             tagged=tagged,
@@ -176,7 +180,8 @@ def operation[Body: BaseModel | None](
                 access = await _admitted(declared, caller, services, outside)
                 reply = await handler(Call(req, services, access, declared, body))
                 shape = reply.body.shape if isinstance(reply.body, Streamed) else type(reply.body)
-                assert shape is answers[reply.status], "it answers what it declares"
+                declares = (answers[reply.status], *([Events] if streams else []))
+                assert shape in declares, "it answers what it declares"
                 return response(reply.body, reply.status, reply.headers)
             except TokenRefused as error:
                 log.info("%s: token refused: %s", declared.name, error)

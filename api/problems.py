@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -38,11 +39,20 @@ class JsonLines(RootModel[str]):
     """A JSON object on each line (https://jsonlines.org)."""
 
 
+class Events(RootModel[str]):
+    """Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+
+def event(data: str, name: str = "") -> str:
+    """One server-sent event. ``data`` is a line of JSON."""
+    return f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n"
+
+
 @dataclass(frozen=True)
 class Streamed:
     """A body that is sent while it is made; should that fail, the client sees that it was cut off."""
 
-    shape: type[Csv | JsonLines]
+    shape: type[Csv | JsonLines | Events]
     pieces: AsyncIterator[str]
 
 
@@ -56,22 +66,28 @@ def response(body: BaseModel | Streamed, status: int = 200, headers: dict[str, s
 
 def media_type(shape: type[BaseModel]) -> str:
     """As what it is answered."""
-    if issubclass(shape, JsonLines):
-        return "application/jsonl"
-    return "text/csv" if issubclass(shape, Csv) else "application/json"
+    media_types: dict[type[BaseModel], str] = {
+        Csv: "text/csv",
+        JsonLines: "application/jsonl",
+        Events: "text/event-stream",
+    }
+    return media_types.get(shape, "application/json")
 
 
-def problem_response(error: ProblemError) -> Response:
+def problem_body(error: ProblemError) -> dict[str, Any]:
     problem = error.problem()
-    kind = problem.kind
-    body = {
+    return {
         "type": f"/problems/{problem.type}",
-        "title": kind.title,
-        "status": kind.status,
+        "title": problem.kind.title,
+        "status": problem.kind.status,
         "detail": problem.detail,
         **({"request_id": error.request_id} if isinstance(error, NoAnswer) else {}),
         **problem.extra,
     }
+
+
+def problem_response(error: ProblemError) -> Response:
+    body, kind = problem_body(error), error.problem().kind
     headers = {}
     if kind.retry_after_seconds is not None:
         headers["Retry-After"] = str(kind.retry_after_seconds)

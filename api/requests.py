@@ -1,15 +1,17 @@
 """``POST /api/assistants/{assistant_id}/requests``: ask; ``GET /api/requests/{request_id}``: what became of it."""
 
+import json
 import re
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Literal
 
 import azure.durable_functions as df
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from api.asking import AnswerStopped, Asked, ask, hand_over, withheld
+from api.asking import AnswerStopped, Asked, Piece, ask, hand_over, stream, withheld
 from api.operation import Call, Reply, operation
-from api.problems import NoAnswer, NotAvailable
+from api.problems import Events, NoAnswer, NotAvailable, Streamed, event, problem_body
 from governance import requests
 from governance.changes import Conflict
 from governance.problems import ProblemError
@@ -37,6 +39,8 @@ class Question(BaseModel):
     prompt: str = Field(min_length=1)
     team: str | None = None
     """Which of the caller's teams it is for, if they are in several."""
+    stream: bool = False
+    """Whether the answer is wanted as server-sent events, while it is made."""
 
     @field_validator("prompt")
     @classmethod
@@ -52,6 +56,12 @@ class Accepted(BaseModel):
     request_id: str
     status: Literal["running"] = "running"
     status_url: str
+
+
+class Window(BaseModel):
+    """What of an answer has left: it goes on where the one before ended."""
+
+    text: str
 
 
 class AssistantUsed(BaseModel):
@@ -90,13 +100,22 @@ class Answer(BaseModel):
     cost: Cost
 
 
-@operation(bp, "POST", "assistants/{assistant_id}/requests", body=Question, answers={200: Answer, 202: Accepted})
+@operation(
+    bp,
+    "POST",
+    "assistants/{assistant_id}/requests",
+    body=Question,
+    answers={200: Answer, 202: Accepted},
+    streams=True,
+)
 async def ingest(call: Call[Question]) -> Reply:
     """Ask an assistant: the answer, if it comes in time, else where it will be."""
     assistant = await find_assistant(call.services.store.config, call.path("assistant_id"), call.caller.groups)
     question = await call.body(call.services.settings.max_prompt_characters)
     wait_seconds, applied = _preferred(call)
-    asked = Asked(assistant, question.prompt, question.team, wait_seconds)
+    asked = Asked(assistant, question.prompt, question.team, wait_seconds, stream=question.stream)
+    if question.stream:
+        return replace(await _streamed(call, asked), headers=applied)
     request = await ask(call, asked)
     try:
         reply = await _reply(call.services, request)
@@ -106,6 +125,38 @@ async def ingest(call: Call[Question]) -> Reply:
     except StoreError:
         raise NoAnswer(NotAvailable().problem(), request.id) from None
     return replace(reply, headers={**reply.headers, **applied})
+
+
+async def _streamed(call: Call[Question], asked: Asked) -> Reply:
+    """A refusal or a delay that is known before anything has left is told as if nothing were streamed."""
+    parts = stream(call, asked)
+    first = await anext(parts)
+    if isinstance(first, Request) and not (first.answerable and first.problem is None):
+        return await _reply(call.services, first)
+    return Reply(Streamed(Events, _events(call.services, first, parts)))
+
+
+async def _events(
+    services: Platform, first: Piece | Request, parts: AsyncIterator[Piece | Request]
+) -> AsyncIterator[str]:
+    """Each window as ``window``; at the end all of it as ``answer``, or why there is none as ``problem``."""
+    part, sent = first, 0
+    try:
+        while isinstance(part, Piece):
+            yield event(Window(text=part.text).model_dump_json(), "window")
+            sent += len(part.text)
+            part = await anext(parts)
+        text = await hand_over(services, part)
+        if rest := text[sent:]:
+            yield event(Window(text=rest).model_dump_json(), "window")
+        yield event(_answer(part, text).model_dump_json(), "answer")
+    except AnswerStopped as stop:
+        await withheld(services, stop)
+        yield event(json.dumps(problem_body(stop)), "problem")
+    except ProblemError as error:
+        yield event(json.dumps(problem_body(error)), "problem")
+    except StoreError:
+        yield event(json.dumps(problem_body(NotAvailable())), "problem")
 
 
 def _preferred(call: Call[Question]) -> tuple[float, dict[str, str]]:

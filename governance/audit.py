@@ -9,6 +9,7 @@ highest ``Revision``.
 
 import hashlib
 import types
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any, Literal, get_args, get_origin
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.bus import AUDIT, Bus
 from services.clock import Timestamp, uuid7
-from services.documents import Items, Store
+from services.documents import ItemExists, Items, Store
 
 ANNOUNCED_FOR = timedelta(minutes=10)
 COLUMN_BYTES = 60_000
@@ -206,6 +207,16 @@ def outbox_document(event: AuditEvent, container: Outbox, partition: str) -> dic
 async def announce(bus: Bus, reference: Reference, event_id: str) -> None:
     """Tell the audit writer. Raises :class:`services.bus.BusUnavailable`."""
     await bus.send(AUDIT, reference.model_dump(), message_id=event_id)
+
+
+async def note_started(store: Store, bus: Bus, event: AuditEvent) -> None:
+    """An event that must be kept before something leaves. Does nothing more the second time.
+
+    Raises :class:`services.documents.StoreError`, :class:`services.bus.BusUnavailable`.
+    """
+    with suppress(ItemExists):
+        await store.config.create(outbox_document(event, "config", NOTES))
+    await announce(bus, Reference(container="config", partition=NOTES, id=event.EventId), event.EventId)
 
 
 async def announce_again(bus: Bus, reference: Reference) -> None:

@@ -40,6 +40,7 @@ PROBLEM_TYPES = {
     "too-many-queries": ProblemType(429, "Too many at once", "refused", 10),
     "answer-late": ProblemType(504, "The answer takes longer", "failed"),
     "model-failed": ProblemType(502, "The model did not answer", "failed", 30),
+    "stream-broken": ProblemType(502, "The answer broke off", "failed"),
     "not-available": ProblemType(503, "Not available", "failed", 30),
     "not-recorded": ProblemType(503, "The answer could not be recorded", "failed", 30),
     "abandoned": ProblemType(503, "The request was given up", "abandoned", 30),

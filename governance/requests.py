@@ -92,6 +92,12 @@ class Request(BaseModel):
     stages: dict[str, Stage] = {}
     sources: list[dict[str, Any]] = []
     calls: dict[str, dict[str, Any]] = {}
+    stream: bool = False
+    """Whether the answer may leave while it is made."""
+    reply_session: str | None = None
+    """Whom to tell of its windows."""
+    streamed: str = ""
+    """What of the answer has left."""
     cancelled: bool = False
     """Whoever asked does not want the answer any more."""
     unchecked_answer: str | None = None
@@ -163,6 +169,33 @@ async def save_stage(requests: Items, request: Request, name: str, stage: Stage,
     await requests.patch(request.id, request.id, operations, where=where)
 
 
+async def stream(requests: Items, request_id: str, text: str) -> None:
+    """All of the answer that may have left from now on. Raises :class:`RequestOver`."""
+    where = "from c where c.state = 'running' and c.cancelled = false"
+    try:
+        await requests.patch(request_id, request_id, [put("/streamed", text)], where=where)
+    except ConditionFailed:
+        raise RequestOver(request_id) from None
+
+
+def started_event(request: Request) -> AuditEvent:
+    """That an answer begins to leave, before its end is known; the request's own event tells all."""
+    now = utc_now()
+    return AuditEvent(
+        TimeGenerated=now,
+        EventTime=now,
+        EventId=f"{request.id}-started",
+        EventType="answer.started",
+        Outcome="done",
+        Actor=request.person.oid,
+        Team=request.team,
+        Assistant=request.assistant,
+        AssistantVersion=request.assistant_version,
+        RequestId=request.id,
+        TraceId=request.trace_parent.split("-")[1],
+    )
+
+
 async def cancel(requests: Items, request: Request) -> None:
     """Whatever stage is next, or under way, ends the request. Raises :class:`RequestOver`."""
     where = "from c where c.state IN ('queued', 'running')"
@@ -206,7 +239,8 @@ def audit_event(
     """
     asked = transcript(request.checked_turns, request.checked_prompt)
     prompt = measured(asked)
-    answer = measured(None if problem else request.answer)
+    left = (request.streamed or None) if problem else request.answer
+    answer = measured(left)
     used, called = request.model, next((each for each in reversed(attempts) if ":answer:" in each.id), None)
     return AuditEvent(
         TimeGenerated=ended_at,
@@ -224,7 +258,7 @@ def audit_event(
         Prompt=request.trail.get("prompt", asked) or "",
         PromptCharacters=prompt[0],
         PromptSha256=prompt[1],
-        Answer="" if problem else request.trail.get("answer", request.answer) or "",
+        Answer=("" if left is None else request.trail.get("answer", left)) or "",
         AnswerCharacters=answer[0],
         AnswerSha256=answer[1],
         Verdicts={name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
@@ -320,7 +354,8 @@ async def _withhold(requests: Items, request: Request, problem: Problem, outcome
     assert request.audit is not None
     told = AuditEvent.model_validate(request.audit["event"])
     untold = {"Outcome": outcome, "Reason": problem.type, "Revision": told.Revision + 1}
-    no_answer = {"Answer": "", "AnswerCharacters": None, "AnswerSha256": ""}
+    characters, sha256 = measured(request.streamed or None)
+    no_answer = {"Answer": request.streamed, "AnswerCharacters": characters, "AnswerSha256": sha256}
     operations = [
         put("/state", "withheld"),
         put("/outcome", outcome),

@@ -15,28 +15,31 @@ from typing import Any, Literal, NotRequired, TypedDict
 import azure.durable_functions as df
 
 from governance import requests, reservations
-from governance.audit import announce, reference_to_request
+from governance.audit import announce, note_started, reference_to_request
 from governance.policies import PolicyUnknown, find_policy
 from governance.problems import Problem, ProblemError
 from governance.release import release as let_go
 from governance.requests import KeptResults, ModelUse, Request, RequestOver, Stage, Turn, put, transcript
 from governance.sealed import hashing_key, seal
 from governance.switches import Stopped, require_running
+from guardrails.analysis_thread import analyse
 from guardrails.check import About, Checked, check, for_trail
 from guardrails.errors import DetectorRefused, GuardrailTimeout
 from guardrails.numbering import Numbering
 from guardrails.policy import Policy, Trail, strictest, tightened
 from guardrails.topics import Side
+from guardrails.undecided import undecided_from
 from guardrails.verdict import Action, Verdict
 from pipeline.detectors import Detectors
+from pipeline.windows import Windows, may_stream
 from routing.assistants import Assistant, assistant_in_use
-from routing.governed_call import CallUnderWay, ModelCall, governed_call
+from routing.governed_call import CallUnderWay, ModelCall, StreamBroken, governed_call
 from routing.grounding import ground as retrieve
 from routing.messages import Message
 from routing.routes import find_route
 from routing.worker import governor
 from services.bus import REPLIES, REPLY_TTL
-from services.clock import utc_now, utc_text
+from services.clock import utc_now, utc_text, uuid7
 from services.documents import StoreError
 from services.platform import Platform, platform
 
@@ -109,6 +112,13 @@ class PolicyBlocked(ProblemError):
 
     def problem(self) -> Problem:
         return Problem(type=self.type, detail=f"The policy blocks the {self.where}.", extra={"rules": self.rules})
+
+
+class WindowsDiffer(ProblemError):
+    """With all of the answer in sight, the guardrails would have left something else of what left already."""
+
+    type = "stream-broken"
+    detail = "The answer is broken off: with all of it in sight the policy would have had more removed from it."
 
 
 type Work = Callable[[Platform, Request, datetime], Awaitable[Step]]
@@ -253,6 +263,8 @@ async def ground(services: Platform, request: Request, started_at: datetime) -> 
 async def infer(services: Platform, request: Request, started_at: datetime) -> Step:
     """The one call to the model; its raw answer stays in the request's document until it is checked."""
     assert request.checked_prompt is not None
+    if request.streamed:
+        raise StreamBroken  # whoever made it is gone
     assistant = await _assistant(services, request)
     route = await find_route(services.store.config, assistant.route)
     instructions = assistant.system_prompt + (ON_PLACEHOLDERS if request.placeholders else "")
@@ -275,7 +287,8 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
         max_output_tokens=assistant.max_output_tokens,
     )
     results = KeptResults(services.store.requests, request.id)
-    governed = await _unless_cancelled(services, request, governed_call(governor(services), call, results))
+    relay = await _relay(services, request, assistant) if request.stream else None
+    governed = await _unless_cancelled(services, request, governed_call(governor(services), call, results, relay))
     if governed is None:
         await requests.save_problem(services.store.requests, request, CANCELLED)
         return REFUSE
@@ -296,6 +309,43 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     ]
     await requests.save_stage(services.store.requests, request, "infer", _ran(started_at), changes)
     return PROCEED
+
+
+async def _relay(services: Platform, request: Request, assistant: Assistant) -> Windows | None:
+    """Lets the answer leave window by window, if the policy can judge it so.
+
+    Each window is in the request's document before anybody is told of it, and before the first the trail has it that
+    an answer begins to leave.
+    """
+    policy = await _policy(services, assistant)
+    if not may_stream(policy):
+        return None
+    about = About(sources=len(request.sources), instructions=assistant.system_prompt)
+    begun = False
+
+    async def look(text: str) -> Checked:
+        return await check(text, policy, side=Side.ANSWER, about=about, numbering=_numbering(services, request))
+
+    async def release_window(text: str) -> None:
+        nonlocal begun
+        if not begun:
+            await note_started(services.store, services.bus, requests.started_event(request))
+            begun = True
+        await requests.stream(services.store.requests, request.id, text)
+        if request.reply_session:
+            await services.bus.send(
+                REPLIES,
+                {"v": 1, "request_id": request.id},
+                message_id=uuid7(),
+                session_id=request.reply_session,
+                correlation_id=request.id,
+                time_to_live=REPLY_TTL,
+            )
+
+    async def undecided(text: str) -> int:
+        return await analyse(undecided_from, text, policy)
+
+    return Windows(look, undecided, release_window)
 
 
 async def _unless_cancelled[Result](services: Platform, request: Request, work: Awaitable[Result]) -> Result | None:
@@ -330,7 +380,11 @@ async def check_answer(services: Platform, request: Request, started_at: datetim
         remote=remote,
         numbering=_numbering(services, request),
     )
-    blocked = PolicyBlocked("answer", [checked.verdict]) if checked.verdict.action is Action.BLOCK else None
+    blocked: ProblemError | None = None
+    if checked.verdict.action is Action.BLOCK:
+        blocked = PolicyBlocked("answer", [checked.verdict])
+    elif not checked.text.startswith(request.streamed):
+        blocked = WindowsDiffer()
     changes = [
         {"op": "remove", "path": "/unchecked_answer"},
         put("/problem", blocked.problem().model_dump()) if blocked else put("/answer", checked.text),

@@ -77,11 +77,28 @@ class AnswerDeclined(ProblemError):
     detail = "The model declines to answer this."
 
 
+class StreamBroken(ProblemError):
+    """The model broke off when a part of its answer had left; no other can go on with it."""
+
+    type = "stream-broken"
+    detail = "The answer broke off. What came of it is in the audit trail."
+
+
 class PromptTooLong(ProblemError):
     """The question does not fit the model."""
 
     type = "too-large"
     detail = "The question is too long for the assistant's model."
+
+
+class Relay(Protocol):
+    """Where an answer goes while it is made."""
+
+    @property
+    def begun(self) -> bool:
+        """Something has left: there is no other attempt."""
+
+    async def add(self, piece: str) -> None: ...
 
 
 class Results(Protocol):
@@ -137,8 +154,8 @@ def most_tokens(messages: list[Message]) -> int:
     return sum(len(message["content"].encode()) + MESSAGE_OVERHEAD_TOKENS for message in messages)
 
 
-async def governed_call(governor: Governor, call: ModelCall, results: Results) -> Governed:
-    """The model's answer, under every lever.
+async def governed_call(governor: Governor, call: ModelCall, results: Results, relay: Relay | None = None) -> Governed:
+    """The model's answer, under every lever; to ``relay`` it goes piece by piece, too.
 
     Raises :class:`governance.switches.Stopped`, what :func:`governance.reservations.reserve` raises,
     :class:`routing.endpoints.ResidencyRefused`, :class:`routing.endpoints.PriceUnknown` and
@@ -165,10 +182,12 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results) -
         attempt += 1
         choice.tried(reservation.endpoint)
         try:
-            governed = await _attempt(governor, call, endpoint, reservation, reading, results)
+            governed = await _attempt(governor, call, endpoint, reservation, reading, results, relay)
         except ModelError as error:
             log.warning("request %s: %s at %s: %s", call.request_id, reservation.id, reservation.endpoint, error)
             failure = error
+            if relay is not None and relay.begun:
+                raise StreamBroken from None
             await asyncio.sleep(_after(governor.breaker, choice, reservation.endpoint, error, until))
             continue
         if governed is not None:
@@ -227,11 +246,12 @@ async def _attempt(
     reservation: Reservation,
     reading: Reading,
     results: Results,
+    relay: Relay | None,
 ) -> Governed | None:
     """The answer of this attempt, made now or before; None if it was used up without one. Raises ModelError."""
     match reservation.state:
         case "reserved" if reservation.endpoint == endpoint.id:
-            return await _place_call(governor, call, endpoint, reservation, reading, results)
+            return await _place_call(governor, call, endpoint, reservation, reading, results, relay)
         case "reserved":  # by a worker that is gone, for an endpoint that would not be chosen now
             await reservations.release_unused(governor.budgets, reservation)
             return None
@@ -261,6 +281,7 @@ async def _place_call(
     reservation: Reservation,
     reading: Reading,
     results: Results,
+    relay: Relay | None,
 ) -> Governed:
     provider = await _provider(governor, endpoint, reservation)
     deadline = utc_now() + timedelta(seconds=governor.model_timeout_seconds) + GRACE
@@ -280,7 +301,7 @@ async def _place_call(
             governor.watcher.watching(call.assistant, reading),
             asyncio.timeout(governor.model_timeout_seconds),
         ):
-            completion = await provider.complete(asked)
+            completion = await (provider.complete(asked) if relay is None else _relayed(provider, asked, relay))
     except (Stopped, SwitchesUnread, asyncio.CancelledError):
         await reservations.settle_in_full(governor.budgets, reservation, "cancelled")
         raise
@@ -296,6 +317,14 @@ async def _place_call(
         raise
     await results.keep(reservation.id, completion.model_dump())
     return await _settle(governor, reservation, completion)
+
+
+async def _relayed(provider: Provider, asked: Asked, relay: Relay) -> Completion:
+    async for piece in provider.stream(asked):
+        if isinstance(piece, Completion):
+            return piece
+        await relay.add(piece)
+    raise ModelOutcomeUnknown("a stream without an end")
 
 
 async def _provider(governor: Governor, endpoint: Endpoint, reservation: Reservation) -> Provider:

@@ -43,6 +43,8 @@ class Answer:
     usage: Usage | None
     refusal: Refusal | None = None
     malformed: bool = False
+    pause_seconds: float = 0.0
+    drop_after: int | None = None
 
 
 def _is_pattern(value: str) -> str:
@@ -68,6 +70,10 @@ class Line(BaseModel):
     """Instead of the answer, the error with which the API says that it will not, or can't, look at the prompt."""
     malformed: bool = False
     """What is answered is no JSON: it is cut short."""
+    pause_seconds: float = 0.0
+    """Before each piece of a streamed answer."""
+    drop_after: int | None = None
+    """After so many pieces of a streamed answer the connection ends."""
 
 
 def answer(script: list[Line], prompt: Prompt) -> Answer:
@@ -83,7 +89,7 @@ def answer(script: list[Line], prompt: Prompt) -> Answer:
     usage = line.usage
     if usage == "estimated":
         usage = Usage(prompt_tokens=tokens(prompt.characters), completion_tokens=tokens(len(text)))
-    return Answer(text, finish_reason, usage, line.refusal, line.malformed)
+    return Answer(text, finish_reason, usage, line.refusal, line.malformed, line.pause_seconds, line.drop_after)
 
 
 def embedding(text: str) -> list[float]:

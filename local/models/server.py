@@ -130,7 +130,9 @@ class Models:
             return web.json_response(api.refusal(scripted.refusal), status=400)
         if call.stream:
             events = call.events(scripted)
-            return await _stream(request, _each(_cut(events) if scripted.malformed else events), drop=drop)
+            pieces = _each(_cut(events) if scripted.malformed else events, scripted.pause_seconds)
+            after = _EVENTS_BEFORE_DROP if drop else scripted.drop_after
+            return await _stream(request, pieces, drop_after=after)
         body = json.dumps(call.body(scripted))
         return web.Response(text=body[:-9] if scripted.malformed else body, content_type="application/json")
 
@@ -253,18 +255,18 @@ async def _forward(
     headers = {"Content-Type": "application/json"}
     async with real.post("/v1/chat/completions", data=raw, headers=headers) as upstream:
         if upstream.content_type == "text/event-stream":
-            return await _stream(request, _events_of(upstream), drop=drop)
+            return await _stream(request, _events_of(upstream), drop_after=_EVENTS_BEFORE_DROP if drop else None)
         return web.json_response(await upstream.json(), status=upstream.status)
 
 
-async def _stream(request: web.Request, events: AsyncIterator[bytes], *, drop: bool) -> web.StreamResponse:
+async def _stream(request: web.Request, events: AsyncIterator[bytes], *, drop_after: int | None) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     await response.prepare(request)
     sent = 0
     async for event in events:
         await response.write(event)
         sent += 1
-        if drop and sent == _EVENTS_BEFORE_DROP:
+        if sent == drop_after:
             return _drop(request)
     await response.write_eof()
     return response
@@ -276,8 +278,10 @@ def _cut(events: Iterator[bytes]) -> Iterator[bytes]:
     yield next(events)[:-9] + b"\n\n"
 
 
-async def _each(events: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _each(events: Iterator[bytes], pause_seconds: float) -> AsyncIterator[bytes]:
     for event in events:
+        if pause_seconds:
+            await asyncio.sleep(pause_seconds)
         yield event
 
 

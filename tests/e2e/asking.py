@@ -155,4 +155,4 @@ class Asking:
             assert audit["status"] == "written"
 
         await eventually(written)
-        return await self.trail(f"RequestId == '{request_id}'")
+        return await self.trail(f"EventId == '{request_id}'")

@@ -124,7 +124,7 @@ class Kit:
     async def model_calls(self) -> int:
         """How many calls the models ever got, by whichever API."""
         counts = await self.stack.control("models").counts()
-        return sum(counts.get(operation, 0) for operation in ("chat", "azure-chat", "messages"))
+        return sum(counts.get(operation, 0) for operation in ("chat", "chat-stream", "azure-chat", "messages"))
 
     async def queues(self) -> dict[str, dict[str, int]]:
         """How many messages each queue has, by state."""

@@ -231,6 +231,7 @@ async def drained(kit: Kit) -> None:
     """Waits until every request that was ever accepted has ended, and its event is written, or set aside."""
 
     async def nothing_is_left() -> None:
+        assert kit.stack.instances("queues"), "they have died"
         await kit.run_timer("sweep")
         accepted = (await kit.requests()).values()
         assert all(request.answerable for request in accepted)
