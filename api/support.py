@@ -16,7 +16,7 @@ from governance import support
 from governance.access import Grant, GroupId, Role
 from governance.switches import PLATFORM, SWITCH_ID
 from routing.overview import Configuration, overview
-from services.bus import AUDIT, REQUESTS, BusUnavailable, Depth
+from services.bus import AUDIT, AUDIT_REJECTED, REQUESTS, BusUnavailable, Depth
 from services.documents import StoreError
 from services.logs import LogsUnavailable
 from services.version import VERSION
@@ -162,7 +162,7 @@ async def get_configuration(call: Call[None]) -> Reply:
 async def get_queues(call: Call[None]) -> Reply:
     """How much is waiting, and how much was given up. Replies are not counted: they expire in minutes."""
     _require_observer(call)
-    names = (REQUESTS, AUDIT)
+    names = (REQUESTS, AUDIT, AUDIT_REJECTED)
     depths = await asyncio.gather(*(call.services.bus.depth(name) for name in names))
     return Reply(
         Queues(queues=[Queue(name=name, **depth.model_dump()) for name, depth in zip(names, depths, strict=True)])

@@ -1,7 +1,9 @@
 """OpenAI's API over the assistants, as its own SDK and others' clients use it: two settings are changed, no more."""
 
 import asyncio
+import os
 import shutil
+import sys
 from typing import Any
 
 import openai
@@ -201,3 +203,21 @@ async def test_when_a_question_is_cancelled_then_its_model_call_ends_and_is_paid
     assert (attempt.state, attempt.charged_micro) == ("settled", attempt.amount_micro)
     again = await asking.call("DELETE", f"/api/requests/{request_id}", token=token)
     again.is_problem(409, "conflict")
+
+
+# -- the samples in docs/
+
+
+@pytest.mark.parametrize("sample", ["openai_client.py", "curl.sh"])
+async def test_when_a_sample_is_run_then_it_shows_an_answer(asking: Asking, sample: str) -> None:
+    program = {"openai_client.py": sys.executable, "curl.sh": "sh"}[sample]
+    if sample == "curl.sh" and shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    two = settings(asking)
+    environment = {**os.environ, "BASE_URL": two["base_url"], "TOKEN": two["api_key"]}
+    running = await asyncio.create_subprocess_exec(
+        program, f"docs/samples/{sample}", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await running.communicate()
+    assert running.returncode == 0
+    assert b"Here is what I can say" in said

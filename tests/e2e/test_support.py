@@ -85,7 +85,7 @@ async def test_when_a_grant_is_open_then_its_holder_reads_what_support_may_and_e
     configuration = replies["get_configuration"].body
     assert {each["id"] for each in configuration["teams"]} >= {"sales", "finance"}
     assert {each["id"] for each in configuration["assistants"]} >= {"sales-helper", "handbook", "ledger"}
-    assert [each["name"] for each in replies["get_queues"].body["queues"]] == ["requests", "audit"]
+    assert [each["name"] for each in replies["get_queues"].body["queues"]] == ["requests", "audit", "audit-rejected"]
     assert replies["get_errors"].body["hours"] == 24
 
 
