@@ -19,7 +19,7 @@ from api import (
     switches,
     teams,
 )
-from pipeline import answer_request, audit_writer, stages, start, timers
+from pipeline import answer_request, audit_writer, checks, inference, recording, start, timers
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
 
@@ -28,7 +28,9 @@ for blueprint in (
     openai_api.bp,  # HTTP: OpenAI's API over the assistants
     start.bp,  # queue: start
     answer_request.bp,  # orchestrator: answer_request
-    stages.bp,  # activities: check_prompt, ground, infer, check_answer, record, release
+    checks.bp,  # activities: check_prompt, check_answer
+    inference.bp,  # activities: ground, infer
+    recording.bp,  # activities: record, release
     audit_writer.bp,  # queue: write_audit
     timers.bp,  # timers: rollup_costs, reconcile_costs, reset_caps, sweep, reconcile_audit
     assistants.bp,  # HTTP: list_assistants, get_assistant, get_me
