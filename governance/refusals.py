@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 REFUSAL = "refusal"
 WINDOW_SECONDS = 60.0
-MOST_KINDS = 50
-"""Of a process in a window; further ones are counted together."""
+MOST_KINDS = 500
+"""Of a process in a window; further ones are counted together. More than one person makes by trying everything."""
 
 
 class Refused(NamedTuple):
