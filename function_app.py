@@ -8,6 +8,7 @@ from api import (
     assistants,
     audit,
     caps,
+    conversations,
     costs,
     endpoints,
     openai_api,
@@ -26,6 +27,7 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks t
 for blueprint in (
     requests.bp,  # HTTP: ingest, get_request
     openai_api.bp,  # HTTP: OpenAI's API over the assistants
+    conversations.bp,  # HTTP: the caller's conversations
     start.bp,  # queue: start
     answer_request.bp,  # orchestrator: answer_request
     checks.bp,  # activities: check_prompt, check_answer

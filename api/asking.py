@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from api.body import Malformed, TooLarge
 from api.operation import Call
 from api.problems import NoAnswer, NotAvailable
-from governance import requests
+from governance import conversations, requests
 from governance.audit import announce, reference_to_request
+from governance.conversations import NEW, Conversation, ConversationUnknown
 from governance.problems import Problem, ProblemError
 from governance.release import withhold
 from governance.requests import Person, Request, Turn
@@ -72,6 +73,8 @@ class Asked:
     turns: list[Turn] = field(default_factory=list)
     """What was said before, as the client says."""
     stream: bool = False
+    conversation: str | None = None
+    """The one that it goes on with, by its id, or ``new``."""
 
 
 class Piece(NamedTuple):
@@ -85,7 +88,8 @@ async def ask(call: Call[Any], asked: Asked) -> Request:
     """The request when it has ended, or when the wait is over.
 
     With the header Idempotency-Key a repeat is the first request, whatever became of it. Raises
-    :class:`api.body.TooLarge`, :class:`KeyReused`, what
+    :class:`api.body.TooLarge`, :class:`KeyReused`, :class:`governance.conversations.ConversationUnknown`,
+    :class:`governance.changes.Conflict` while the conversation waits for an answer, what
     :meth:`governance.access.Access.team_for` raises, and :class:`api.problems.NoAnswer` if it is stopped or may not
     have been accepted.
     """
@@ -132,7 +136,8 @@ async def _admitted(call: Call[Any], asked: Asked) -> tuple[Request, bool]:
     limit = services.settings.max_prompt_characters
     if len(asked.prompt) + sum(len(turn.content) for turn in asked.turns) > limit:
         raise TooLarge(limit)
-    team = call.access.team_for(asked.team)
+    conversation = await _conversation(call, asked)
+    team = call.access.team_for(asked.team or (conversation.team if conversation else None))
     request = _new_request(call, await _request_id(call, asked), team.id, asked)
     if "Idempotency-Key" in call.req.headers:
         first = await requests.load(services.store.requests, request.id)
@@ -144,7 +149,21 @@ async def _admitted(call: Call[Any], asked: Asked) -> tuple[Request, bool]:
         await requests.refuse(services.store.requests, request, stop.problem(), services.settings.request_ttl_seconds)
         await announce(services.bus, reference_to_request(request.id), request.id)
         raise NoAnswer(stop.problem(), request.id) from None
+    if conversation:
+        request = await conversations.go_on(services.store, conversation, request)
+    elif request.conversation:
+        await conversations.begin(services.store.conversations, request)
     return request, True
+
+
+async def _conversation(call: Call[Any], asked: Asked) -> Conversation | None:
+    """The one that the question goes on with. Raises :class:`governance.conversations.ConversationUnknown`."""
+    if asked.conversation in (None, NEW):
+        return None
+    found = await conversations.find(call.services.store.conversations, call.caller.oid, asked.conversation)
+    if found.assistant != asked.assistant.id:
+        raise ConversationUnknown
+    return found
 
 
 async def hand_over(services: Platform, request: Request) -> str:
@@ -187,7 +206,7 @@ async def _request_id(call: Call[Any], asked: Asked) -> str:
     secret = hashing_key(call.services.settings.redaction_key.get_secret_value(), "idempotency")
     key_id = f"key-{_hashed(secret, call.caller.oid, asked.assistant.id, key)}"
     said = [value for turn in asked.turns for value in (turn.role, turn.content)]
-    question = _hashed(secret, asked.prompt, asked.team or "", *said)
+    question = _hashed(secret, asked.prompt, asked.team or "", asked.conversation or "", *said)
     document = {"id": key_id, "type": "key", "request_id": uuid7(), "question": question, "ttl": KEY_SECONDS}
     items = call.services.store.requests
     with suppress(ItemExists):
@@ -217,6 +236,7 @@ def _new_request(call: Call[Any], request_id: str, team: str, asked: Asked) -> R
         assistant_version=asked.assistant.version,
         trace_parent=_child_of(call.req.headers.get("traceparent", "")),
         prompt=asked.prompt,
+        conversation=request_id if asked.conversation == NEW else asked.conversation,
         turns=asked.turns,
         stream=asked.stream,
     )

@@ -39,6 +39,8 @@ class Question(BaseModel):
     prompt: str = Field(min_length=1)
     team: str | None = None
     """Which of the caller's teams it is for, if they are in several."""
+    conversation: str | None = Field(default=None, min_length=1, max_length=100)
+    """The caller's conversation that it goes on with, or `new` to begin one."""
     stream: bool = False
     """Whether the answer is wanted as server-sent events, while it is made."""
 
@@ -54,6 +56,7 @@ class Accepted(BaseModel):
     """The answer takes longer; the status URL will have it."""
 
     request_id: str
+    conversation_id: str | None
     status: Literal["running"] = "running"
     status_url: str
 
@@ -89,6 +92,7 @@ class Cost(BaseModel):
 
 class Answer(BaseModel):
     request_id: str
+    conversation_id: str | None
     assistant: AssistantUsed
     team: str
     answer: str | None
@@ -113,7 +117,14 @@ async def ingest(call: Call[Question]) -> Reply:
     assistant = await find_assistant(call.services.store.config, call.path("assistant_id"), call.caller.groups)
     question = await call.body(call.services.settings.max_prompt_characters)
     wait_seconds, applied = _preferred(call)
-    asked = Asked(assistant, question.prompt, question.team, wait_seconds, stream=question.stream)
+    asked = Asked(
+        assistant,
+        question.prompt,
+        question.team,
+        wait_seconds,
+        stream=question.stream,
+        conversation=question.conversation,
+    )
     if question.stream:
         return replace(await _streamed(call, asked), headers=applied)
     request = await ask(call, asked)
@@ -209,13 +220,18 @@ async def _reply(services: Platform, request: Request) -> Reply:
 
 def _later(request: Request) -> Reply:
     url = f"/api/requests/{request.id}"
-    return Reply(Accepted(request_id=request.id, status_url=url), 202, {"Location": url, "Retry-After": "2"})
+    return Reply(
+        Accepted(request_id=request.id, conversation_id=request.conversation, status_url=url),
+        202,
+        {"Location": url, "Retry-After": "2"},
+    )
 
 
 def _answer(request: Request, text: str) -> Answer:
     assert request.model is not None
     return Answer(
         request_id=request.id,
+        conversation_id=request.conversation,
         assistant=AssistantUsed(id=request.assistant, version=request.assistant_version),
         team=request.team,
         answer=text,

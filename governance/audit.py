@@ -59,6 +59,8 @@ class AuditEvent(BaseModel):
     Assistant: str = ""
     AssistantVersion: int | None = None
     RequestId: str = ""
+    Conversation: str = ""
+    """In which it was asked: the id of its first request."""
     TraceId: str = ""
     Prompt: str = ""
     """As much of it as the policy lets the trail keep."""

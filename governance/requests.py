@@ -82,8 +82,12 @@ class Request(BaseModel):
     """W3C Trace Context, version 00."""
     prompt: str | None = None
     checked_prompt: str | None = None
+    conversation: str | None = None
+    """In which it was asked; its answer becomes a turn of it."""
+    turn_days: int = 30
+    """How long the policy lets that turn be kept."""
     turns: list[Turn] = []
-    """What was said before, as the client says, until ``check_prompt`` has passed it."""
+    """What was said before, as the client says or the conversation has it, until ``check_prompt`` has passed it."""
     checked_turns: list[Turn] = []
     placeholders: dict[str, str] = {}
     """Which placeholder stands for which value, by the value's keyed hash."""
@@ -222,9 +226,9 @@ def outcome_of(problem: Problem | None) -> str:
     return "answered" if problem is None else problem.kind.outcome
 
 
-def transcript(turns: list[Turn], prompt: str | None) -> str | None:
-    """A question with what was said before it, as the trail tells it."""
-    if not turns or prompt is None:
+def transcript(request: Request, turns: list[Turn], prompt: str | None) -> str | None:
+    """A question as the trail tells it: with what was said before it, unless the trail has that already."""
+    if not turns or prompt is None or request.conversation is not None:
         return prompt
     said = [*turns, Turn(role="user", content=prompt)]
     return "\n\n".join(f"[{turn.role}]\n{turn.content}" for turn in said)
@@ -237,7 +241,7 @@ def audit_event(
 
     Which model was called, and what it cost, is what the ledger says, so that calls which brought no answer are told.
     """
-    asked = transcript(request.checked_turns, request.checked_prompt)
+    asked = transcript(request, request.checked_turns, request.checked_prompt)
     prompt = measured(asked)
     left = (request.streamed or None) if problem else request.answer
     answer = measured(left)
@@ -254,6 +258,7 @@ def audit_event(
         Assistant=request.assistant,
         AssistantVersion=request.assistant_version,
         RequestId=request.id,
+        Conversation=request.conversation or "",
         TraceId=request.trace_parent.split("-")[1],
         Prompt=request.trail.get("prompt", asked) or "",
         PromptCharacters=prompt[0],

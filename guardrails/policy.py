@@ -81,6 +81,8 @@ class Rules(BaseModel):
     output: Annotated[list[OutputRule], Field(max_length=20)] = []
     """What shape an answer must have."""
     trail: Trail = Trail.FULL
+    conversation_days: int = Field(default=30, ge=1, le=3650)
+    """How long a turn of a conversation is kept, for the one whose it is."""
 
     @model_validator(mode="after")
     def _known_categories(self) -> Self:
@@ -162,6 +164,7 @@ def strictest(policies: Sequence[Policy]) -> Policy:
         injection=strictest_orders([policy.injection for policy in policies]),
         output=[rule for policy in policies for rule in policy.output],
         trail=max((policy.trail for policy in policies), key=list(Trail).index),
+        conversation_days=min(policy.conversation_days for policy in policies),
     )
 
 

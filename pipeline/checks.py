@@ -69,10 +69,11 @@ async def check_prompt(services: Platform, request: Request, started_at: datetim
         put("/state", "running"),
         put("/checked_prompt", checked.text),
         put("/placeholders", numbering.known),
-        *await _trail("prompt", transcript(turns, checked.text) or "", policy),
+        *await _trail("prompt", transcript(request, turns, checked.text) or "", policy),
         {"op": "remove", "path": "/prompt"},
         *([put("/turns", []), put("/checked_turns", [turn.model_dump() for turn in turns])] if turns else []),
         *([put("/problem", blocked.problem().model_dump())] if blocked else []),
+        *([put("/turn_days", policy.conversation_days)] if request.conversation else []),
         *([put("/sealed", seal(secret_of(services), request.id, numbering.values))] if restores else []),
     ]
     found = ran(started_at, checked)
@@ -83,7 +84,7 @@ async def check_prompt(services: Platform, request: Request, started_at: datetim
 
 
 async def _turn(turn: Turn, policy: Policy, numbering: Numbering) -> Checked:
-    """What a client says was said before: of the person as a question is, of the assistant as data."""
+    """What was said before, as today's policy has it: of the person as a question is, of the assistant as data."""
     side = Side.PROMPT if turn.role == "user" else Side.DOCUMENT
     here = [topic for topic in policy.acceptable_use if not topic.is_remote]
     return await check(turn.content, policy.model_copy(update={"acceptable_use": here}), side=side, numbering=numbering)

@@ -14,6 +14,7 @@ from guardrails.analysis_thread import analyse
 from guardrails.check import About, Checked, check
 from guardrails.topics import Side
 from guardrails.undecided import undecided_from
+from pipeline.history import fitting, room_for, tokens
 from pipeline.rules import assistant_of, numbering_of, policy_of
 from pipeline.stage import CANCELLED, PROCEED, REFUSE, Step, ran, stage
 from pipeline.windows import Windows, may_stream
@@ -56,7 +57,11 @@ async def infer(services: Platform, request: Request, started_at: datetime) -> S
     assistant = await assistant_of(services, request)
     route = await find_route(services.store.config, assistant.route)
     instructions = assistant.system_prompt + (ON_PLACEHOLDERS if request.placeholders else "")
-    said: list[Message] = [{"role": turn.role, "content": turn.content} for turn in request.checked_turns]
+    turns = request.checked_turns
+    if request.conversation:
+        room = await room_for(services.store.config, route.endpoints, assistant.max_output_tokens)
+        turns = fitting(turns, room - tokens(instructions) - tokens(request.checked_prompt))
+    said: list[Message] = [{"role": turn.role, "content": turn.content} for turn in turns]
     messages: list[Message] = [
         {"role": "system", "content": instructions},
         *said,

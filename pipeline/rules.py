@@ -37,8 +37,8 @@ async def policy_of(services: Platform, assistant: Assistant) -> Policy:
 
 
 def numbering_of(services: Platform, request: Request) -> Numbering:
-    """The placeholders of this request, under a key of its own: hashes of two requests can't be compared."""
-    return Numbering(hashing_key(secret_of(services), request.id), request.placeholders)
+    """The placeholders of this request or its conversation, under a key of its own: hashes of two can't be compared."""
+    return Numbering(hashing_key(secret_of(services), request.conversation or request.id), request.placeholders)
 
 
 def secret_of(services: Platform) -> bytes:

@@ -177,6 +177,7 @@ class Store:
         self.control = Items(containers.get_container_client("control"))
         self.budgets = Items(containers.get_container_client("budgets"))
         self.requests = Items(containers.get_container_client("requests"))
+        self.conversations = Items(containers.get_container_client("conversations"))
         self.usage = Items(containers.get_container_client("usage"))
 
 

@@ -92,7 +92,8 @@ class Matrix:
         await config.upsert(role_document(role, [*bound, *more]))
 
     async def _ask(self, token: str | None) -> str:
-        reply = await self.asking.call("POST", "/api/assistants/handbook/requests", token=token, json=QUESTION)
+        question = {**QUESTION, "conversation": "new"}
+        reply = await self.asking.call("POST", "/api/assistants/handbook/requests", token=token, json=question)
         assert reply.status in (200, 202), reply.text
         return str(reply.body["request_id"])
 

@@ -24,6 +24,7 @@ from api.operation import OPERATIONS
 PRODUCT = ("api", "pipeline", "guardrails", "routing", "governance", "services")
 OURS = {
     *("ingest", "get_request", "cancel_request", "start", "answer_request"),
+    *("list_conversations", "get_conversation", "delete_conversation"),
     *("chat_completions", "list_models", "get_model"),
     *("check_prompt", "ground", "infer", "check_answer", "record", "release"),
     *("write_audit", "rollup_costs", "reconcile_costs", "reset_caps", "sweep", "reconcile_audit"),

@@ -1,6 +1,7 @@
 """No way to alter the trail: no function of the app changes or deletes what Log Analytics has, or an event before it is
 there (claim A7). What the functions can come to call is followed through the code, see :mod:`tests.unit.test_gates`."""
 
+import importlib
 import inspect
 from types import CodeType
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.operation import OPERATIONS
+from governance.audit import CONTAINERS
 from services.documents import Items
 from services.logs import AuditLog
 from tests.unit.test_gates import Calls, calls, functions, functions_in, modules, reaching
@@ -62,7 +64,16 @@ def test_when_an_event_waits_to_be_uploaded_then_nothing_but_these_touches_it(
 
 
 @pytest.mark.claim("A7")
-def test_when_documents_are_deleted_then_they_are_teams(calls: Calls, functions: dict[str, Any]) -> None:
+def test_when_documents_are_deleted_then_they_are_teams_or_in_a_conversation(
+    calls: Calls, functions: dict[str, Any]
+) -> None:
     assert public(Items) == {"read", "create", "upsert", "patch", "batch", "query"}, "nothing deletes by itself"
-    assert saying("delete") == {"governance.changes.Journal.remove"}
+    owners = {f"governance.conversations.{name}" for name in ("drop_turn", "delete", "_delete_turns")}
+    assert saying("delete") == {"governance.changes.Journal.remove", *owners}
     assert reaching(calls, functions, "governance.changes.Journal.remove") == {"remove_team"}
+    assert "conversations" not in CONTAINERS, "no event is kept beside a conversation"
+    for name in owners:
+        module, _, name_in_it = name.rpartition(".")
+        annotations = inspect.signature(getattr(importlib.import_module(module), name_in_it)).parameters
+        assert "conversations" in annotations, "it is given the one container"
+        assert "store" not in annotations
