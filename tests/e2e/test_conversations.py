@@ -11,13 +11,13 @@ import pytest
 from governance import conversations, requests
 from governance.problems import Problem
 from governance.release import withhold
-from tests.e2e.asking import Asking, Reply
+from tests.e2e.asking import Asking
 from tests.e2e.kit import eventually
+from tests.e2e.talk import Talk
 from tests.e2e.test_leaks import Customer
 from tests.e2e.test_offboarding import without
 from tests.e2e.test_policies import Board
 
-NEW = "new"
 KEPT = "SELECT * FROM c"
 
 
@@ -30,41 +30,6 @@ async def ruled(board: Board, **rules: Any) -> AsyncIterator[None]:
         yield
     finally:
         assert (await board.save(before)).status == 200
-
-
-class Talk:
-    """One conversation of somebody."""
-
-    def __init__(self, asking: Asking, person: str = "alice", assistant: str = "sales-helper") -> None:
-        self.asking = asking
-        self.person = person
-        self.assistant = assistant
-        self.id = NEW
-
-    async def call(self, method: str, path: str, **options: Any) -> Reply:
-        token = options.pop("token", None) or self.asking.stack.token(self.person)
-        return await self.asking.call(method, path, token=token, **options)
-
-    async def post(self, prompt: str, **options: Any) -> Reply:
-        body = {"prompt": prompt, "conversation": self.id, **options.pop("more", {})}
-        return await self.call("POST", f"/api/assistants/{self.assistant}/requests", json=body, **options)
-
-    async def say(self, prompt: str, **options: Any) -> Any:
-        reply = await self.post(prompt, **options)
-        if reply.status == 202:
-            reply = await self.asking.ended(reply.body["request_id"])
-        assert reply.status == 200, reply.text
-        self.id = reply.body["conversation_id"]
-        return reply.body
-
-    async def read(self, query: str = "") -> Reply:
-        return await self.call("GET", f"/api/conversations/{self.id}{query}")
-
-    async def told_the_model(self) -> list[dict[str, str]]:
-        """The messages of the latest call of a model."""
-        calls = await self.asking.stack.control("models").call("GET", "/control/requests")
-        messages: list[dict[str, str]] = calls[-1]["messages"]
-        return messages
 
 
 def word() -> str:
@@ -269,6 +234,19 @@ async def test_when_a_question_is_refused_then_the_conversation_goes_on_without_
     await talk.say("And a bad one?")
     messages = await talk.told_the_model()
     assert [each["content"] for each in messages[1:]] == [
+        "What makes a good offer?",
+        first["answer"],
+        "And a bad one?",
+    ]
+
+
+async def test_when_nobody_has_kept_an_answer_yet_then_whoever_goes_on_does(asking: Asking) -> None:
+    talk, items = Talk(asking), asking.kit.store.conversations
+    first = await talk.say("What makes a good offer?")
+    owner = str(asking.stack.person("alice").oid)
+    await items.batch(owner, [("delete", (f"{talk.id}:turn",))])  # as if release had died just before
+    await talk.say("And a bad one?")
+    assert [each["content"] for each in (await talk.told_the_model())[1:]] == [
         "What makes a good offer?",
         first["answer"],
         "And a bad one?",

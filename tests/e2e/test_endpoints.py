@@ -13,6 +13,7 @@ import pytest_asyncio
 from local.seed import published
 from tests.e2e.asking import Asking, Reply
 from tests.e2e.kit import eventually
+from tests.e2e.talk import Talk
 
 TERMS = {"no_training": True, "retention_days": 0, "reference": "DPA 2026-4"}
 PRICES = [{"from": "2024-01-01", "currency": "EUR", "input_micro": 150_000, "output_micro": 600_000}]
@@ -102,19 +103,22 @@ async def board(asking: Asking, request: pytest.FixtureRequest) -> AsyncIterator
 async def test_when_the_model_behind_a_workload_is_swapped_then_the_next_answer_is_from_there_and_nothing_else_changes(
     board: Board,
 ) -> None:
+    talk = Talk(board.asking, assistant=board.name)
     for n, (provider, who) in enumerate(WHO.items()):
         assert (await board.endpoint(provider)).status == 200
         if n == 0:
             assert (await board.route(board.name)).status == 200
-        reply = await board.ask()
-        assert reply.status == 200, reply.text
-        assert "What makes a good offer?" in reply.body["answer"]
-        assert reply.body["assistant"] == {"id": board.name, "version": 1}
-        event = await board.asking.audited(reply.body["request_id"])
+        answer = await talk.say("What makes a good offer?")
+        assert "What makes a good offer?" in answer["answer"]
+        assert answer["assistant"] == {"id": board.name, "version": 1}
+        said = [message for message in await talk.told_the_model() if message["role"] != "system"]
+        assert len(said) == 2 * n + 1, "whoever answers hears what the others said"
+        event = await board.asking.audited(answer["request_id"])
+        assert event["Conversation"] == talk.id
         assert (event["Provider"], event["Model"], event["Region"], event["Residency"]) == who
         (attempt,) = json.loads(event["Attempts"])
         assert (attempt["endpoint"], attempt["provider"], attempt["outcome"]) == (board.name, provider, "answered")
-        assert attempt["cost_micro"] == event["CostMicro"] == reply.body["cost"]["micro_units"] > 0
+        assert attempt["cost_micro"] == event["CostMicro"] == answer["cost"]["micro_units"] > 0
 
 
 @pytest.mark.claim("M4", "A1", "A3")
