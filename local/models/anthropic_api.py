@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from local.models.scripted import Answer, FinishReason, Prompt, Refusal, words
+from local.models.scripted import Answer, FinishReason, Prompt, Refusal
 
 _STOP_REASONS: dict[FinishReason, str] = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
 
@@ -67,8 +67,8 @@ class Request(_Strict):
             delta["usage"] = {"output_tokens": answer.usage.completion_tokens}
         yield _event("message_start", message=start)
         yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-        for word in words(answer.text):
-            yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
+        for piece in answer.pieces():
+            yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
         yield _event("content_block_stop", index=0)
         yield _event("message_delta", **delta)
         yield _event("message_stop")

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from local.models.scripted import Answer, Prompt, Refusal, Usage, embedding, tokens, words
+from local.models.scripted import Answer, Prompt, Refusal, Usage, embedding, tokens
 
 
 class _Strict(BaseModel):
@@ -65,7 +65,7 @@ class Request(_Strict):
         if self.stream_options.include_usage:
             head["usage"] = None
         deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}]
-        deltas += [{"content": word} for word in words(answer.text)]
+        deltas += [{"content": piece} for piece in answer.pieces()]
         for delta in deltas:
             yield _event(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
         yield _event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": answer.finish_reason}]})

@@ -1,6 +1,7 @@
 """The scripted model: what it answers and what it says that this used."""
 
 import hashlib
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -45,6 +46,13 @@ class Answer:
     malformed: bool = False
     pause_seconds: float = 0.0
     drop_after: int | None = None
+    piece_characters: int | None = None
+
+    def pieces(self) -> list[str]:
+        """Those in which it is streamed; joined they are the text."""
+        if self.piece_characters is None:
+            return re.findall(r"\s*\S+|\s+$", self.text)
+        return ["".join(piece) for piece in itertools.batched(self.text, self.piece_characters, strict=False)]
 
 
 def _is_pattern(value: str) -> str:
@@ -74,6 +82,8 @@ class Line(BaseModel):
     """Before each piece of a streamed answer."""
     drop_after: int | None = None
     """After so many pieces of a streamed answer the connection ends."""
+    piece_characters: Annotated[int, Field(ge=1)] | None = None
+    """Of each piece of a streamed answer; else each is a word."""
 
 
 def answer(script: list[Line], prompt: Prompt) -> Answer:
@@ -89,7 +99,16 @@ def answer(script: list[Line], prompt: Prompt) -> Answer:
     usage = line.usage
     if usage == "estimated":
         usage = Usage(prompt_tokens=tokens(prompt.characters), completion_tokens=tokens(len(text)))
-    return Answer(text, finish_reason, usage, line.refusal, line.malformed, line.pause_seconds, line.drop_after)
+    return Answer(
+        text,
+        finish_reason,
+        usage,
+        line.refusal,
+        line.malformed,
+        line.pause_seconds,
+        line.drop_after,
+        line.piece_characters,
+    )
 
 
 def embedding(text: str) -> list[float]:
@@ -99,11 +118,6 @@ def embedding(text: str) -> list[float]:
         vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:2]) % DIMENSIONS] += 1
     length = math.hypot(*vector)
     return [each / length for each in vector]
-
-
-def words(text: str) -> list[str]:
-    """The pieces in which a text is streamed; joined they are the text."""
-    return re.findall(r"\s*\S+|\s+$", text)
 
 
 def tokens(characters: int) -> int:

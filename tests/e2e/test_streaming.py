@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -125,6 +126,36 @@ async def test_when_an_answer_names_somebody_then_every_window_has_the_placehold
     assert len(stream.windows) > 1
     assert "<PERSON_1> (<EMAIL_ADDRESS_1>)" in stream.text
     assert stream.text == plain.body["answer"]
+
+
+SENTENCES = (
+    "A good offer is short. ", "It says when. ", "Ask Mary Jones for more! ", "Write to mary.jones@example.com.\n",
+    "Her card is 4111 1111 1111 1111. ", "Project Heron is late. ", "Project\nHeron is on. ",
+    "All the rest is known, and fills the page with words.\n\n",
+)  # fmt: skip
+JUDGED = ("Outcome", "Reason", "Verdicts", "CostMicro", "InputTokens", "OutputTokens", "Prompt", "Endpoint", "Model")
+
+
+@pytest.mark.claim("A1", "G1", "G2", "C1")
+@pytest.mark.parametrize("seed", range(8))
+async def test_when_the_same_is_answered_streamed_and_whole_then_verdict_cost_and_record_are_the_same(
+    asking: Asking, seed: int
+) -> None:
+    drawn = random.Random(seed)  # noqa: S311 - the same texts each time
+    text = "".join(drawn.choices(SENTENCES, k=drawn.randint(1, 14))).strip()
+    async with (
+        policy(asking, acceptable_use=blocking("project heron is on")),
+        asking.scripted(text, piece_characters=drawn.randint(1, 40)),
+    ):
+        stream = await streamed(asking)
+        plain = await asking.ask(QUESTION)
+    left, whole = [await asking.audited(each.body["request_id"]) for each in (stream, plain)]
+    assert {name: left[name] for name in JUDGED} == {name: whole[name] for name in JUDGED}
+    if plain.status == 200:
+        assert stream.text == plain.body["answer"] == left["Answer"] == whole["Answer"]
+    else:
+        assert (stream.text, whole["Answer"]) == (left["Answer"], "")
+        assert "is on" not in stream.text
 
 
 async def test_when_a_rule_is_about_all_of_an_answer_then_it_leaves_at_its_end_only(asking: Asking) -> None:

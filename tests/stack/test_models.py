@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessageParam
 
 from local.models import smollm
-from local.models.scripted import CHARACTERS_PER_TOKEN, Line, Prompt, answer, words
+from local.models.scripted import CHARACTERS_PER_TOKEN, Answer, Line, Prompt, answer
 
 QUESTION = "How many days of leave do I have?"
 ANSWER = f"Here is what I can say about “{QUESTION}”."
@@ -384,9 +384,9 @@ async def test_when_latency_is_set_then_every_answer_takes_that_long() -> None:
             assert time.monotonic() - began >= 0.3
 
 
-@given(st.text())
-def test_when_a_text_is_cut_into_words_then_together_they_are_the_text(text: str) -> None:
-    assert "".join(words(text)) == text
+@given(st.text(), st.none() | st.integers(1, 9))
+def test_when_a_text_is_cut_into_pieces_then_together_they_are_the_text(text: str, characters: int | None) -> None:
+    assert "".join(Answer(text, "stop", None, piece_characters=characters).pieces()) == text
 
 
 @given(st.text(max_size=40), st.integers(1, 8))
