@@ -6,7 +6,8 @@
 #   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
 #                tells that an assistant exists; caps, stops, the trail; what is added to a call of the model, beside
 #                LiteLLM's proxy if PEER is an interpreter that has it    ONLY=request_cost, hidden_assistants, caps, ...
-#   make faults  500 questions under each of the faults that tests/e2e/test_fault_matrix.py knows, as a table: half an hour
+#   make faults  500 questions under each of the faults that tests/e2e/test_fault_matrix.py knows, as a table, and 250 at
+#                once against a cap that covers 20: half an hour
 #   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE
 #   make bench-flags       how many injections and requests for harm are flagged, and harmless texts       DATA=FOLDER
 #   make claims  which promises of docs/claims.md are kept, and by which tests
@@ -30,7 +31,8 @@ bench: bootstrap
 	@for each in $(or $(ONLY),request_cost hidden_assistants caps stop audit overhead); do $(python) -m bench.$$each || exit; echo; done
 
 faults: bootstrap
-	@FAULT_QUESTIONS=$(or $(QUESTIONS),500) $(python) -m pytest -q -s -p no:xdist tests/e2e/test_fault_matrix.py
+	@FAULT_QUESTIONS=$(or $(QUESTIONS),500) BURST=250 \
+		$(python) -m pytest -q -s -p no:xdist tests/e2e/test_fault_matrix.py tests/e2e/test_caps_under_load.py
 
 bench-guardrails: bootstrap
 	@$(python) -m bench.pii --data $(DATA)

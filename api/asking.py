@@ -137,7 +137,7 @@ async def _admitted(call: Call[Any], asked: Asked) -> tuple[Request, bool]:
     if len(asked.prompt) + sum(len(turn.content) for turn in asked.turns) > limit:
         raise TooLarge(limit)
     conversation = await _conversation(call, asked)
-    team = call.access.team_for(asked.team or (conversation.team if conversation else None))
+    team = call.access.team_for(conversation.team if conversation and asked.team is None else asked.team)
     request = _new_request(call, await _request_id(call, asked), team.id, asked)
     if "Idempotency-Key" in call.req.headers:
         first = await requests.load(services.store.requests, request.id)

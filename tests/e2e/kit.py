@@ -188,14 +188,15 @@ async def eventually[T](check: Callable[[], Awaitable[T]], *, within: float = 20
 
     For what happens in other processes, which don't tell.
     """
-    deadline = time.monotonic() + within
+    deadline, pause = time.monotonic() + within, 0.03
     while True:
         try:
             return await check()
         except AssertionError:
             if time.monotonic() > deadline:
                 raise
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.3)  # to look costs those who are looked at
 
 
 def once[T](items: Collection[T]) -> T:

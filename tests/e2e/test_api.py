@@ -83,7 +83,8 @@ async def test_when_the_answer_is_late_then_202_says_where_it_will_be(impatient:
         assert reply.status == 202
         accepted = reply.body
         url = f"/api/requests/{accepted['request_id']}"
-        assert accepted == {"request_id": accepted["request_id"], "status": "running", "status_url": url}
+        told = {"request_id": accepted["request_id"], "conversation_id": None, "status": "running", "status_url": url}
+        assert accepted == told
         assert (reply.headers["Location"], int(reply.headers["Retry-After"]) > 0) == (url, True)
         (await impatient.status(accepted["request_id"], person="bob")).is_problem(404, "not-found")
         answer = await impatient.ended(accepted["request_id"])

