@@ -9,10 +9,11 @@ import pytest
 
 from local.process import ROOT
 
-PACKAGES = ("api", "pipeline", "guardrails", "routing", "governance", "services", "local", "tests")
+PACKAGES = ("api", "pipeline", "guardrails", "grounding", "routing", "governance", "services", "local", "tests")
 
 ARROWS = "Arrows point down"
 PURE = "Guardrails are pure: text and policy in, verdict out"
+GROUNDING_PURE = "Grounding is pure: bytes in, pieces out"
 PRODUCT = "The product knows nothing of the local stack, the tests and the measurements"
 ONE_WAY = "One way to a model: only governed_call reaches the providers"
 MODEL_SDK = "Only the providers import a model's SDK"
@@ -47,6 +48,8 @@ def broken(tree: Path) -> list[str]:
         ("services", "from governance import caps", ARROWS),
         ("guardrails", "from governance import caps", PURE),
         ("guardrails", "import aiohttp", PURE),
+        ("grounding", "from governance import caps", GROUNDING_PURE),
+        ("grounding", "import aiohttp", GROUNDING_PURE),
         ("governance", "import local.tls", PRODUCT),
         ("pipeline", "import bench.load", PRODUCT),
         ("pipeline", "from routing.providers import provider_at", ONE_WAY),

@@ -1,0 +1,1 @@
+"""One module a kind of file: `read` adds its blocks to a :class:`grounding.blocks.Collector`."""
