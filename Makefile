@@ -5,7 +5,7 @@
 #   make test    lint, types, contracts, all tests
 #   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
 #                tells that an assistant exists; caps, stops, the trail; what is added to a call of the model, beside
-#                LiteLLM's proxy if PEER is an interpreter that has it    ONLY=request_cost, hidden_assistants, caps, ...
+#                LiteLLM's proxy if PEER is an interpreter that has it    ONLY=request_cost, caps, overhead, ...   TIMES=3
 #   make faults  500 questions under each of the faults that tests/e2e/test_fault_matrix.py knows, as a table, and 250 at
 #                once against a cap that covers 20: half an hour
 #   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE

@@ -1,25 +1,29 @@
 """LiteLLM's proxy with its Presidio guardrail and a budget, to be measured beside: ``running`` starts and stops it.
 
-Two services are its own interpreter's and this project's: the proxy (``litellm[proxy]``), and what its guardrail asks,
-``python -m bench.peer PORT``, which is Presidio's analyzer as it comes, with spaCy's small English model, behind the
-two routes that the guardrail calls. The placeholders are put in here: Presidio's anonymizer takes 0.1 ms more.
+Two processes of one worker each: the proxy, in an interpreter of its own (``litellm[proxy]``), and what its guardrail
+asks, ``python -m bench.peer PORT`` in this project's: Presidio's analyzer as it comes, with spaCy's small English
+model, behind the two routes that the guardrail calls. The placeholders are put in there, without Presidio's anonymizer.
+The guardrail reads questions and answers, as it does unless told otherwise. The budget is the model's, kept in memory:
+those of keys and teams need a PostgreSQL database, and cost more.
 """
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import aiohttp
 from aiohttp import web
 
 from bench.pii import presidio_engine
+from local.process import ROOT, StartFailed
 
 KEY = "sk-bench"
 MODEL = "governed"
@@ -56,24 +60,26 @@ def configuration(models_url: str, presidio_url: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(python: str, models_url: str) -> AsyncIterator[Peer]:
-    """The proxy of that interpreter before that model. Raises TimeoutError if it does not come up."""
+async def running(python: Path, models_url: str) -> AsyncIterator[Peer]:
+    """The proxy of that interpreter before that model. Raises ``StartFailed`` if it does not come up."""
     ports = free_port(), free_port()
     proxy_url, presidio_url = (f"http://127.0.0.1:{port}" for port in ports)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(json.dumps(configuration(models_url, presidio_url)))  # JSON is YAML
-        litellm = str(Path(python).parent / "litellm")
-        commands = (
-            (sys.executable, "-m", "bench.peer", str(ports[1])),
-            (litellm, "--config", str(config), "--host", "127.0.0.1", "--port", str(ports[0])),
-        )
-        with (Path(folder) / "log").open("wb") as log:
-            processes = [await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log) for command in commands]
+        analyzer = (sys.executable, "-m", "bench.peer", str(ports[1]))
+        proxy = (python.with_name("litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(ports[0]))
+        # None of the caller's settings: a DATABASE_URL, or a key, would make it another proxy.
+        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        environment["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+        processes = []
+        with (Path(folder) / "log").open("w+") as log:
             try:
-                async with asyncio.timeout(START_SECONDS):
-                    await _answers(f"{presidio_url}/health")
-                    await _answers(f"{proxy_url}/health/liveliness")
+                for command, place in ((analyzer, ROOT), (proxy, folder)):
+                    start = asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, cwd=place, env=environment)
+                    processes.append(await start)
+                await _ready(f"{presidio_url}/health", processes[0], log)
+                await _ready(f"{proxy_url}/health/liveliness", processes[1], log)
                 yield Peer(proxy_url, tuple(process.pid for process in processes))
             finally:
                 for process in processes:
@@ -87,16 +93,18 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-async def _answers(url: str) -> None:
-    async with aiohttp.ClientSession() as http:
-        while True:
-            try:
-                async with http.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.2)
+async def _ready(url: str, process: asyncio.subprocess.Process, log: TextIO) -> None:
+    """Wait until it answers. Raises ``StartFailed`` if it ends instead, or takes too long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as http:
+            while process.returncode is None:
+                with suppress(aiohttp.ClientError):
+                    async with http.get(url) as answer:
+                        if answer.status == 200:
+                            return
+                await asyncio.sleep(0.2)
+    log.seek(0)
+    raise StartFailed(f"nothing answers at {url}\n{log.read()}")
 
 
 def presidio() -> web.Application:
