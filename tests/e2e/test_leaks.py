@@ -49,10 +49,18 @@ def _forms(text: str) -> list[bytes]:
 
 async def places(stack: Stack, *texts: str) -> set[str]:
     """Where one of these is found: the stand-ins that have it, and the files, by their path in the stack's folder."""
-    wanted = [form for text in texts for form in _forms(text)]
+    return found_in(await everything(stack), *texts)
+
+
+async def everything(stack: Stack) -> dict[str, bytes]:
+    """What the stand-ins and the stack's files hold now, by the name of the place."""
     folder: Path = stack.logs.parent
     held = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    held |= {name: (await stack.control(name).dump()).encode() for name in STANDINS}
+    return held | {name: (await stack.control(name).dump()).encode() for name in STANDINS}
+
+
+def found_in(held: dict[str, bytes], *texts: str) -> set[str]:
+    wanted = [form for text in texts for form in _forms(text)]
     return {place for place, content in held.items() if any(form in content for form in wanted)}
 
 
@@ -127,8 +135,9 @@ async def test_when_a_question_is_given_up_then_it_is_found_before_and_nowhere_a
     async with impatient.going_wrong("servicebus", {"operation": "send requests", "kind": "status", "status": 507}):
         (await impatient.ask(customer.question())).is_problem(503, "not-available")
     orphan = once(set(await impatient.kit.requests()) - before)
+    held = await everything(impatient.stack)  # at once: it is given up soon
     for trace in customer.traces()[:-1]:
-        assert await places(impatient.stack, trace) == {"cosmos", "data/cosmos/cosmos.sqlite"}
+        assert found_in(held, trace) == {"cosmos", "data/cosmos/cosmos.sqlite"}
 
     async def given_up() -> Reply:
         await impatient.kit.run_timer("sweep")
