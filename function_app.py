@@ -8,6 +8,7 @@ from api import (
     assistants,
     audit,
     caps,
+    collections,
     conversations,
     costs,
     endpoints,
@@ -37,6 +38,7 @@ for blueprint in (
     timers.bp,  # timers: rollup_costs, reconcile_costs, reset_caps, sweep, reconcile_audit
     assistants.bp,  # HTTP: list_assistants, get_assistant, get_me
     publishing.bp,  # HTTP: an assistant's draft, its versions, publish, restore, retire
+    collections.bp,  # HTTP: collections of documents
     teams.bp,  # HTTP: teams and role bindings
     policies.bp,  # HTTP: guardrail policies, their versions, trying one
     endpoints.bp,  # HTTP: model endpoints and the routes to them, trying one

@@ -222,11 +222,18 @@ async def own_groups(config: Items, first_admins: str) -> set[str]:
             groups.add(document["group"])
         else:
             groups |= {binding.group for binding in bindings_in(document)}
-    audiences = "SELECT c.published.audience FROM c WHERE c.type = 'assistant' AND c.state = 'published'"
-    async for document in config.query(audiences, partition="assistant"):
-        if document["audience"] != "everyone":
-            groups |= set(document["audience"])
+    for partition, query in _AUDIENCES.items():
+        async for document in config.query(query, partition=partition):
+            if document["audience"] != "everyone":
+                groups |= set(document["audience"])
     return groups
+
+
+_AUDIENCES = {
+    "assistant": "SELECT c.published.audience FROM c WHERE c.type = 'assistant' AND c.state = 'published'",
+    "collection": "SELECT c.audience FROM c WHERE NOT IS_DEFINED(c.audit)",
+}
+"""By the partition of ``config``."""
 
 
 # The documents. Their ids tell them apart in the partition that they share.

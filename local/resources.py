@@ -1,12 +1,16 @@
 """What Bicep creates in Azure: containers, queues and the audit table. The product itself creates none of it."""
 
 from governance.audit import audit_columns
-from local.cosmos.config import Containers, ContainerSpec
+from local.cosmos.config import Containers, ContainerSpec, VectorSpec
 from local.loganalytics.schema import Rule, Stream
 from local.servicebus.settings import Entities, QueueSettings
 
 DATABASE = "assistants"
+DOCUMENTS = "documents"
+"""The container of uploaded files."""
 AUDIT_STREAM = "Custom-AuditEvents"
+EMBEDDING_DIMENSIONS = 384
+"""Of the vectors in the index: a container's are decided when it is made, and all embedding models must make such."""
 
 _PARTITION_KEYS = {
     "config": "/kind",
@@ -24,8 +28,14 @@ _EXPIRING = {"config", "control", "requests", "budgets", "conversations"}
 
 
 def containers() -> Containers:
+    vectors = [VectorSpec(path="/vector", dimensions=EMBEDDING_DIMENSIONS, index="quantizedFlat")]
     specs = [
-        ContainerSpec(id=name, partition_key=key, default_ttl=-1 if name in _EXPIRING else None)
+        ContainerSpec(
+            id=name,
+            partition_key=key,
+            default_ttl=-1 if name in _EXPIRING else None,
+            vectors=vectors if name == "chunks" else [],
+        )
         for name, key in _PARTITION_KEYS.items()
     ]
     return Containers(database=DATABASE, containers=specs)

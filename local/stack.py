@@ -207,12 +207,14 @@ class Stack:
         authority = ["--authority", self.standins["entra"].ready["authority"]]
         secured = [*tls, *authority]
         containers = ["--containers", self._write("containers", resources.containers())]
+        real = ["--real", "--real-embeddings"] if self._model == "real" else []
         tables = ["--tables", self._write("tables", resources.audit_table())]
         await _together(
             self._start_standin("cosmos", [*containers, *secured, *self._data("cosmos")]),
             self._start_standin("loganalytics", [*tables, *secured, *self._data("loganalytics")]),
             self._start_standin("contentsafety", secured),
-            self._start_standin("models", [*authority, *(["--real"] if self._model == "real" else [])]),
+            self._start_standin("blobs", [*secured, "--containers", resources.DOCUMENTS, *self._data("blobs")]),
+            self._start_standin("models", [*authority, *real]),
         )
 
     async def _start_standin(self, name: str, options: Sequence[object]) -> None:
@@ -267,6 +269,7 @@ class Stack:
             "ENTRA_CLIENT_ID": str(self.directory.client_id),
             "GRAPH_ENDPOINT": ready["entra"]["url"],
             "CONTENT_SAFETY_ENDPOINT": ready["contentsafety"]["url"],
+            "BLOBS_ENDPOINT": ready["blobs"]["url"],
             "PLATFORM_ADMIN_GROUP": self.group("Platform Admins"),
             "REDACTION_KEY": self._redaction_key,
             "MODEL_SECRET_LOCAL": "any",

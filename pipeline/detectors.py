@@ -7,7 +7,8 @@ from governance.requests import KeptResults, Request
 from guardrails.errors import DetectorRefused, GuardrailFailed
 from guardrails.topics import Side
 from routing.assistants import Assistant
-from routing.governed_call import CallUnderWay, ModelCall, governed_call
+from routing.calls import ModelCall
+from routing.governed_call import CallUnderWay, governed_call
 from routing.routes import find_route
 from routing.worker import governor
 from services.content_safety import ContentSafety

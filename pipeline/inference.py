@@ -19,7 +19,8 @@ from pipeline.rules import assistant_of, numbering_of, policy_of
 from pipeline.stage import CANCELLED, PROCEED, REFUSE, Step, ran, stage
 from pipeline.windows import Windows, may_stream
 from routing.assistants import Assistant
-from routing.governed_call import ModelCall, StreamBroken, governed_call
+from routing.calls import ModelCall
+from routing.governed_call import StreamBroken, governed_call
 from routing.grounding import ground as retrieve
 from routing.messages import Message
 from routing.routes import find_route

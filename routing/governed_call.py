@@ -1,4 +1,5 @@
-"""The one way to a model: every call to one, for whatever purpose, is made by :func:`governed_call`.
+"""The one way to a model: every call to one, for whatever purpose, is made by :func:`governed_call`, or by
+:func:`governed_embeddings` where vectors are wanted, on the same way and under the same levers.
 
 Each attempt goes all the way, at whichever endpoint it is made::
 
@@ -12,10 +13,9 @@ is under way elsewhere raises :class:`CallUnderWay`, and one whose worker died i
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from governance import reservations
 from governance.prices import Price
@@ -31,11 +31,19 @@ from governance.switches import (
     require_running,
 )
 from routing.breaker import Breaker
+from routing.calls import Call, EmbeddingCall, ModelCall, Relay
 from routing.credentials import Credentials
 from routing.endpoints import Endpoint
-from routing.messages import Asked, Completion, Message
-from routing.providers import Provider, provider_at
-from routing.providers.errors import ContextTooLong, ModelDeclined, ModelError, ModelOutcomeUnknown, ModelUnreachable
+from routing.messages import Completion, Embeddings, Provider
+from routing.providers import provider_at
+from routing.providers.errors import (
+    ContextTooLong,
+    ModelDeclined,
+    ModelError,
+    ModelOutcomeUnknown,
+    ModelUnreachable,
+    NotOffered,
+)
 from routing.routes import Choice
 from services.clock import utc_now
 from services.documents import Items
@@ -50,9 +58,6 @@ GRACE = timedelta(seconds=5)
 
 FINAL = {each.kind: each for each in (ModelDeclined, ContextTooLong)}
 """By the outcome of their attempt: they are as final when they are found again."""
-
-MESSAGE_OVERHEAD_TOKENS = 16
-"""What a chat template adds around one message, at most."""
 
 
 class CallUnderWay(Exception):
@@ -91,16 +96,6 @@ class PromptTooLong(ProblemError):
     detail = "The question is too long for the assistant's model."
 
 
-class Relay(Protocol):
-    """Where an answer goes while it is made."""
-
-    @property
-    def begun(self) -> bool:
-        """Something has left: there is no other attempt."""
-
-    async def add(self, piece: str) -> None: ...
-
-
 class Results(Protocol):
     """Where the result of a call is kept for a repeat, until the guardrails have passed it."""
 
@@ -109,20 +104,13 @@ class Results(Protocol):
     async def keep(self, reservation: str, completion: dict[str, Any]) -> None: ...
 
 
-@dataclass(frozen=True)
-class ModelCall:
-    request_id: str
-    purpose: str
-    """``answer``, or ``judge-<side>-<n>``: two calls of a request are the same if their purpose is."""
-    team: str
-    person: str
-    assistant: str
-    residency: Literal["any", "azure"]
-    endpoints: Sequence[str]
-    """Ids, in the order in which they are to be asked."""
-    messages: list[Message]
-    temperature: float
-    max_output_tokens: int
+class NothingKept:
+    """Results that nobody asks for again: a repeat makes its call anew, and is charged for it."""
+
+    async def kept(self, reservation: str) -> dict[str, Any] | None:  # noqa: ARG002
+        return None
+
+    async def keep(self, reservation: str, completion: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -134,6 +122,25 @@ class Governed:
     region: str
     cost_micro: int
     currency: str
+
+
+@dataclass(frozen=True)
+class GovernedEmbeddings:
+    """The vectors that a model made, and what they cost."""
+
+    embeddings: Embeddings
+    endpoint: str
+    cost_micro: int
+    currency: str
+
+
+@dataclass(frozen=True)
+class _Settled[Result: (Completion, Embeddings)]:
+    """What a call brought, and the reservation that it is charged by."""
+
+    result: Result
+    by: Reservation
+    cost_micro: int
 
 
 @dataclass(frozen=True)
@@ -149,13 +156,18 @@ class Governor:
     breaker: Breaker = field(default_factory=Breaker)
 
 
-def most_tokens(messages: list[Message]) -> int:
-    """No tokenizer makes more tokens of a text than it has UTF-8 bytes: a reservation must never be too small."""
-    return sum(len(message["content"].encode()) + MESSAGE_OVERHEAD_TOKENS for message in messages)
-
-
 async def governed_call(governor: Governor, call: ModelCall, results: Results, relay: Relay | None = None) -> Governed:
     """The model's answer, under every lever; to ``relay`` it goes piece by piece, too.
+
+    Raises what :func:`governed_embeddings` does, and :class:`StreamBroken`.
+    """
+    settled = await _called(governor, call, results, relay)
+    by = settled.by
+    return Governed(settled.result, by.endpoint, by.region, settled.cost_micro, by.currency)
+
+
+async def governed_embeddings(governor: Governor, call: EmbeddingCall, results: Results) -> GovernedEmbeddings:
+    """The vectors of some texts, under every lever.
 
     Raises :class:`governance.switches.Stopped`, what :func:`governance.reservations.reserve` raises,
     :class:`routing.endpoints.ResidencyRefused`, :class:`routing.endpoints.PriceUnknown` and
@@ -164,6 +176,13 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results, r
     :class:`ModelFailed`, :class:`AnswerDeclined`, :class:`PromptTooLong`, and
     :class:`services.documents.StoreError` when the state that decides can't be read or written.
     """
+    settled = await _called(governor, call, results, None)
+    return GovernedEmbeddings(settled.result, settled.by.endpoint, settled.cost_micro, settled.by.currency)
+
+
+async def _called[Result: (Completion, Embeddings)](
+    governor: Governor, call: Call[Result], results: Results, relay: Relay | None
+) -> _Settled[Result]:
     choice = Choice(call.endpoints, call.residency, governor.breaker)
     until = time.monotonic() + PATIENCE * governor.model_timeout_seconds + PAUSES_SECONDS
     failure: ModelError | None = None
@@ -182,7 +201,7 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results, r
         attempt += 1
         choice.tried(reservation.endpoint)
         try:
-            governed = await _attempt(governor, call, endpoint, reservation, reading, results, relay)
+            settled = await _attempt(governor, call, endpoint, reservation, reading, results, relay)
         except ModelError as error:
             log.warning("request %s: %s at %s: %s", call.request_id, reservation.id, reservation.endpoint, error)
             failure = error
@@ -190,10 +209,10 @@ async def governed_call(governor: Governor, call: ModelCall, results: Results, r
                 raise StreamBroken from None
             await asyncio.sleep(_after(governor.breaker, choice, reservation.endpoint, error, until))
             continue
-        if governed is not None:
+        if settled is not None:
             governor.breaker.worked(reservation.endpoint)
             await require_running(governor.control, call.assistant)
-            return governed
+            return settled
     if failure is None and choice.left_out:
         raise next(iter(choice.left_out.values()))
     raise ModelFailed(str(failure or "no attempt was made"))
@@ -206,7 +225,8 @@ def _after(breaker: Breaker, choice: Choice, endpoint: str, error: ModelError, u
         raise (AnswerDeclined if isinstance(error, ModelDeclined) else PromptTooLong) from None
     if error.then == "stop":
         raise ModelFailed(str(error)) from None
-    breaker.failed(endpoint, error.retry_after_seconds)
+    if not isinstance(error, NotOffered):  # it may do all the better what it does offer
+        breaker.failed(endpoint, error.retry_after_seconds)
     return choice.failed(
         endpoint,
         again=error.then == "again",
@@ -215,13 +235,15 @@ def _after(breaker: Breaker, choice: Choice, endpoint: str, error: ModelError, u
     )
 
 
-async def _reserve(governor: Governor, call: ModelCall, endpoint: Endpoint, price: Price, attempt: int) -> Reservation:
+async def _reserve[Result: (Completion, Embeddings)](
+    governor: Governor, call: Call[Result], endpoint: Endpoint, price: Price, attempt: int
+) -> Reservation:
     now = utc_now()
     wanted = Reservation(
         id=reservations.reservation_id(call.request_id, call.purpose, attempt),
         team=call.team,
         price=price,
-        amount_micro=price.most_micro(most_tokens(call.messages), _most_output(call, endpoint)),
+        amount_micro=price.most_micro(*call.most_tokens(endpoint)),
         assistant=call.assistant,
         person=call.person,
         endpoint=endpoint.id,
@@ -235,19 +257,15 @@ async def _reserve(governor: Governor, call: ModelCall, endpoint: Endpoint, pric
     return await reservations.reserve(governor.budgets, wanted, now)
 
 
-def _most_output(call: ModelCall, endpoint: Endpoint) -> int:
-    return min(call.max_output_tokens, endpoint.output_tokens)
-
-
-async def _attempt(
+async def _attempt[Result: (Completion, Embeddings)](
     governor: Governor,
-    call: ModelCall,
+    call: Call[Result],
     endpoint: Endpoint,
     reservation: Reservation,
     reading: Reading,
     results: Results,
     relay: Relay | None,
-) -> Governed | None:
+) -> _Settled[Result] | None:
     """The answer of this attempt, made now or before; None if it was used up without one. Raises ModelError."""
     match reservation.state:
         case "reserved" if reservation.endpoint == endpoint.id:
@@ -263,26 +281,26 @@ async def _attempt(
             kept = await results.kept(reservation.id)
             if kept is None or reservation.actual_micro is None:
                 return None
-            return _governed(reservation, Completion.model_validate(kept), reservation.actual_micro)
+            return _Settled(call.result(kept), reservation, reservation.actual_micro)
         case "calling":
             kept = await results.kept(reservation.id)
             if kept is not None:
-                return await _settle(governor, reservation, Completion.model_validate(kept))
+                return await _settle(governor, reservation, call.result(kept))
             if not reservation.expired(utc_now()):
                 raise CallUnderWay(reservation.deadline)
             await reservations.settle_in_full(governor.budgets, reservation, "abandoned")
             return None
 
 
-async def _place_call(
+async def _place_call[Result: (Completion, Embeddings)](
     governor: Governor,
-    call: ModelCall,
+    call: Call[Result],
     endpoint: Endpoint,
     reservation: Reservation,
     reading: Reading,
     results: Results,
     relay: Relay | None,
-) -> Governed:
+) -> _Settled[Result]:
     provider = await _provider(governor, endpoint, reservation)
     deadline = utc_now() + timedelta(seconds=governor.model_timeout_seconds) + GRACE
     if not await reservations.begin(governor.budgets, reservation, deadline):
@@ -293,15 +311,12 @@ async def _place_call(
     except BaseException:
         await reservations.release(governor.budgets, reservation, "not sent")
         raise
-    asked = Asked(
-        call.messages, call.temperature, _most_output(call, endpoint), timeout_seconds=governor.model_timeout_seconds
-    )
     try:
         async with (
             governor.watcher.watching(call.assistant, reading),
             asyncio.timeout(governor.model_timeout_seconds),
         ):
-            completion = await (provider.complete(asked) if relay is None else _relayed(provider, asked, relay))
+            result = await call.made(provider, endpoint, governor.model_timeout_seconds, relay)
     except (Stopped, SwitchesUnread, asyncio.CancelledError):
         await reservations.settle_in_full(governor.budgets, reservation, "cancelled")
         raise
@@ -315,16 +330,8 @@ async def _place_call(
         else:
             await reservations.settle(governor.budgets, reservation, error.used, str(error))
         raise
-    await results.keep(reservation.id, completion.model_dump())
-    return await _settle(governor, reservation, completion)
-
-
-async def _relayed(provider: Provider, asked: Asked, relay: Relay) -> Completion:
-    async for piece in provider.stream(asked):
-        if isinstance(piece, Completion):
-            return piece
-        await relay.add(piece)
-    raise ModelOutcomeUnknown("a stream without an end")
+    await results.keep(reservation.id, result.model_dump())
+    return await _settle(governor, reservation, result)
 
 
 async def _provider(governor: Governor, endpoint: Endpoint, reservation: Reservation) -> Provider:
@@ -338,10 +345,8 @@ async def _provider(governor: Governor, endpoint: Endpoint, reservation: Reserva
         raise unreachable from None
 
 
-async def _settle(governor: Governor, reservation: Reservation, completion: Completion) -> Governed:
-    cost = await reservations.settle(governor.budgets, reservation, completion.usage(), "answered")
-    return _governed(reservation, completion, cost)
-
-
-def _governed(reservation: Reservation, completion: Completion, cost_micro: int) -> Governed:
-    return Governed(completion, reservation.endpoint, reservation.region, cost_micro, reservation.currency)
+async def _settle[Result: (Completion, Embeddings)](
+    governor: Governor, reservation: Reservation, result: Result
+) -> _Settled[Result]:
+    cost = await reservations.settle(governor.budgets, reservation, result.usage(), "answered")
+    return _Settled(result, reservation, cost)

@@ -1,8 +1,8 @@
 """What goes to a model and what comes back, whatever the provider."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, Protocol, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
@@ -56,3 +56,18 @@ class Embeddings(BaseModel):
     vectors: list[list[float]]
     model: str
     input_tokens: int | None
+
+    def usage(self) -> Usage:
+        return Usage(input_tokens=self.input_tokens, output_tokens=0)
+
+
+class Provider(Protocol):
+    """One endpoint, with its credential at hand. What it can't do raises :class:`routing.providers.errors.ModelError`,
+    as named in its subclasses, and nothing else."""
+
+    async def complete(self, asked: Asked) -> Completion: ...
+
+    def stream(self, asked: Asked) -> AsyncIterator[str | Completion]:
+        """The answer's text in pieces that are not empty, and at the end all of it with its usage."""
+
+    async def embed(self, texts: Sequence[str], timeout_seconds: float) -> Embeddings: ...

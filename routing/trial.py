@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import BaseModel
 
 from governance.changes import Journal, change_event
 from governance.problems import Problem, ProblemError
 from governance.reservations import Reservation, attempts_of
+from routing.calls import ModelCall
 from routing.endpoints import ENDPOINT, Endpoint
-from routing.governed_call import Governed, Governor, ModelCall, governed_call
+from routing.governed_call import Governed, Governor, NothingKept, governed_call
 from routing.messages import Message
 from services.clock import uuid7
 
@@ -49,15 +49,6 @@ class TrialFailed(ProblemError):
         return self._problem
 
 
-class _Nowhere:
-    """Nobody asks for it again."""
-
-    async def kept(self, reservation: str) -> dict[str, Any] | None:  # noqa: ARG002
-        return None
-
-    async def keep(self, reservation: str, completion: dict[str, Any]) -> None: ...
-
-
 async def try_endpoint(
     journal: Journal, governor: Governor, endpoint: Endpoint, *, team: str, actor: str, reason: str
 ) -> EndpointTried:
@@ -77,7 +68,7 @@ async def try_endpoint(
     )
     ended: Governed | Problem
     try:
-        ended = await governed_call(governor, call, _Nowhere())
+        ended = await governed_call(governor, call, NothingKept())
     except ProblemError as error:
         ended = error.problem()
     attempts = await attempts_of(journal.store.budgets, team, trial_id)

@@ -178,6 +178,7 @@ class Store:
         self.budgets = Items(containers.get_container_client("budgets"))
         self.requests = Items(containers.get_container_client("requests"))
         self.conversations = Items(containers.get_container_client("conversations"))
+        self.chunks = Items(containers.get_container_client("chunks"))
         self.usage = Items(containers.get_container_client("usage"))
 
 

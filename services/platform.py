@@ -10,6 +10,7 @@ from azure.identity.aio import ManagedIdentityCredential
 from azure.monitor.ingestion.aio import LogsIngestionClient
 from azure.monitor.query.aio import LogsQueryClient
 
+from services.blobs import Blobs
 from services.bus import Bus, Replies, bus_client
 from services.content_safety import ContentSafety
 from services.documents import Store, cosmos_client, require_strong
@@ -35,6 +36,8 @@ class Platform:
     graph: Graph
     content_safety: ContentSafety | None
     """None where no endpoint is configured."""
+    blobs: Blobs | None
+    """The documents as they were uploaded; None where no endpoint is configured."""
     model_token: Callable[[], Awaitable[str]]
     """The app's own, for Azure's models. Raises :class:`services.tokens.TokenUnavailable`."""
 
@@ -83,6 +86,9 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
     content_safety = None
     if settings.content_safety_endpoint:
         content_safety = await stack.enter_async_context(ContentSafety(settings.content_safety_endpoint, credential))
+    blobs = None
+    if settings.blobs_endpoint:
+        blobs = await stack.enter_async_context(Blobs(settings.blobs_endpoint, settings.blobs_container, credential))
     store = Store(cosmos, settings.cosmos_database)
     tokens = model_tokens(credential)
-    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety, tokens)
+    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety, blobs, tokens)

@@ -40,6 +40,9 @@ class Settings(BaseModel):
     graph_endpoint: str = Field("https://graph.microsoft.com", alias="GRAPH_ENDPOINT")
     content_safety_endpoint: str | None = Field(None, alias="CONTENT_SAFETY_ENDPOINT")
     """``https://<resource>.cognitiveservices.azure.com``; unset, policies can't ask Azure AI Content Safety."""
+    blobs_endpoint: str | None = Field(None, alias="BLOBS_ENDPOINT")
+    """``https://<account>.blob.core.windows.net``; unset, no documents can be uploaded."""
+    blobs_container: str = Field("documents", alias="BLOBS_CONTAINER")
     platform_admin_group: Annotated[str, StringConstraints(to_lower=True)] = Field(alias="PLATFORM_ADMIN_GROUP")
     """Object id of the directory group whose members are platform administrators until somebody binds that role."""
     redaction_key: Annotated[SecretBytes, Field(min_length=32)] = Field(alias="REDACTION_KEY")

@@ -19,6 +19,17 @@ class CompositePath(_Model):
     order: Literal["ascending", "descending"]
 
 
+class VectorSpec(_Model):
+    """One entry of the vector policy, and its index. Vectors are of float32, and near by their cosine.
+
+    https://learn.microsoft.com/azure/cosmos-db/nosql/vector-search
+    """
+
+    path: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_]+)+$")]
+    dimensions: Annotated[int, Field(ge=1, le=4096)]
+    index: Literal["quantizedFlat", "diskANN"]
+
+
 class ContainerSpec(_Model):
     id: _Name
     partition_key: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_]+)+$")]
@@ -26,6 +37,8 @@ class ContainerSpec(_Model):
     """Seconds; -1 lets only items with a ttl of their own expire; null lets none."""
     composite_indexes: list[list[CompositePath]] = []
     """What an ORDER BY over several properties needs, in Azure as here."""
+    vectors: list[VectorSpec] = []
+    """What VectorDistance needs, here; Azure would scan."""
 
     @model_validator(mode="after")
     def _ttl_is_not_zero(self) -> Self:

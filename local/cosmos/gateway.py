@@ -162,13 +162,13 @@ class Gateway:
             raise not_found()
         found = self._containers[container]
         spec = found.spec
-        properties = {
+        properties: dict[str, Any] = {
             "id": spec.id,
             "indexingPolicy": {
                 "indexingMode": "consistent",
                 "automatic": True,
                 "includedPaths": [{"path": "/*"}],
-                "excludedPaths": [{"path": '/"_etag"/?'}],
+                "excludedPaths": [{"path": '/"_etag"/?'}, *({"path": f"{vector.path}/*"} for vector in spec.vectors)],
                 "compositeIndexes": [[path.model_dump() for path in index] for index in spec.composite_indexes],
             },
             "partitionKey": {"paths": [spec.partition_key], "kind": "Hash", "version": 2},
@@ -180,6 +180,14 @@ class Gateway:
         }
         if spec.default_ttl is not None:
             properties["defaultTtl"] = spec.default_ttl
+        if spec.vectors:
+            properties["indexingPolicy"]["vectorIndexes"] = [{"path": v.path, "type": v.index} for v in spec.vectors]
+            properties["vectorEmbeddingPolicy"] = {
+                "vectorEmbeddings": [
+                    {"path": v.path, "dataType": "float32", "distanceFunction": "cosine", "dimensions": v.dimensions}
+                    for v in spec.vectors
+                ]
+            }
         return Answer(200, dumps(properties), {"etag": '"0"'}, charges.READ)
 
 
@@ -333,8 +341,10 @@ def _query(asked: _ItemRequest) -> Answer:
     partition = partition_key(headers.get("x-ms-documentdb-partitionkey"))
     query = read_query(asked.request.json(), container.spec, headers, partition)
     snapshot = asked.snapshot()
-    page = query.page(container.items(partition, snapshot))
+    found = container.items(partition, snapshot)
+    page = query.page(found)
     charge = charges.query(sum(map(len, page.rows)), len(page.rows), strong=asked.strong)
+    charge += sum(charges.search(v.index, v.dimensions, len(found), strong=asked.strong) for v in query.searched)
     rid = dumps(encoded_id(container.resource))
     body = b'{"_rid":%b,"Documents":[%b],"_count":%d}' % (rid, b",".join(page.rows), len(page.rows))
     answer = asked.answer(200, body, charge, snapshot)

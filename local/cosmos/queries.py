@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from local.cosmos.config import ContainerSpec
+from local.cosmos.config import ContainerSpec, VectorSpec
 from local.cosmos.sql import Document, Position, Query, SqlError, parse
 from local.cosmos.store import Item
 from local.cosmos.wire import bad_request, dumps, loads
@@ -63,9 +63,11 @@ def read_query(request: Any, spec: ContainerSpec, headers: Mapping[str, str], pa
     if partition is None:
         _check_crosses_partitions(query, headers)
     _check_composite_index(query, spec)
+    parameters = {parameter.name: parameter.value for parameter in asked.parameters}
     return _Asked(
         query,
-        {parameter.name: parameter.value for parameter in asked.parameters},
+        _searched(query, spec, parameters),
+        parameters,
         _page_size(headers.get("x-ms-max-item-count")),
         zlib.crc32(dumps([asked.query, [p.model_dump() for p in asked.parameters], spec.id, partition])),
         headers.get("x-ms-continuation"),
@@ -74,6 +76,7 @@ def read_query(request: Any, spec: ContainerSpec, headers: Mapping[str, str], pa
 
 class _Asked(NamedTuple):
     query: Query
+    searched: list[VectorSpec]
     parameters: dict[str, Any]
     page_size: int
     fingerprint: int
@@ -81,7 +84,7 @@ class _Asked(NamedTuple):
 
     def page(self, items: Sequence[Item]) -> Page:
         """The next page over ``items``: the number of rows asked for, or what fits into a response."""
-        documents = (Document(item.sequence, item.body) for item in items)
+        documents = (Document(item.sequence, item.body, item.vectors) for item in items)
         rows: list[bytes] = []
         size = 0
         reached: Position | None = None
@@ -130,6 +133,19 @@ def _check_composite_index(query: Query, spec: ContainerSpec) -> None:
         if wanted in (offered, [(path, not descending) for path, descending in offered]):
             return
     raise SqlError("The order by query does not have a corresponding composite index that it can be served from.")
+
+
+def _searched(query: Query, spec: ContainerSpec, parameters: dict[str, Any]) -> list[VectorSpec]:
+    """VectorDistance is of a property in the container's vector policy, and of a vector of its dimensions."""
+    vectors = {vector.path: vector for vector in spec.vectors}
+    if query.distances:
+        query.require(parameters)
+    for distance in query.distances:
+        if distance.path not in vectors:
+            raise SqlError(f"The container has no vector policy for {distance.path}: not supported by this stand-in.")
+        if len(distance.wanted(parameters)) != vectors[distance.path].dimensions:
+            raise SqlError(f"A vector at {distance.path} has {vectors[distance.path].dimensions} dimensions.")
+    return [vectors[path] for path in {distance.path for distance in query.distances}]
 
 
 def _page_size(header: str | None) -> int:

@@ -7,12 +7,13 @@ import heapq
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from local.cosmos.config import ContainerSpec
 from local.cosmos.disk import Disk, StoredItem
+from local.cosmos.sql import Vector, vector_of
 from local.cosmos.wire import (
     MAX_ITEM_BYTES,
     CosmosError,
@@ -21,6 +22,7 @@ from local.cosmos.wire import (
     encoded_id,
     item_resource_id,
     loads,
+    not_supported,
     partition_of,
     resource_id,
     too_large,
@@ -42,6 +44,8 @@ class Item:
     """Read only: it is shared."""
     raw: bytes
     """The body as JSON."""
+    vectors: Mapping[str, Vector]
+    """By path: those that the container has an index of."""
 
     @property
     def etag(self) -> str:
@@ -90,7 +94,9 @@ class Container:
         # As high as any number that an earlier process gave out, so that a client's session token never lies ahead.
         self.lsn = self._settled = int(clock() * 1000)
         for stored in disk.load(spec.id) if disk else ():
-            item = Item(stored.partition, stored.id, stored.sequence, stored.lsn, loads(stored.body), stored.body)
+            body = loads(stored.body)
+            vectors = self.vectors(body)
+            item = Item(stored.partition, stored.id, stored.sequence, stored.lsn, body, stored.body, vectors)
             self._link(item)
             self.sequence = max(self.sequence, item.sequence)
             self.lsn = self._settled = max(self.lsn, item.lsn)
@@ -143,10 +149,21 @@ class Container:
 
     def partition(self, body: dict[str, Any]) -> str:
         """The logical partition that an item belongs to."""
-        value: Any = body
-        for name in self._key_path:
-            value = value.get(name, {}) if isinstance(value, dict) else {}
-        return partition_of(value)
+        return partition_of(_at(body, self._key_path, {}))
+
+    def vectors(self, body: dict[str, Any]) -> dict[str, Vector]:
+        """The vectors of an item that are indexed, by path. Raises :class:`CosmosError` for one that can't be, so
+        that it is noticed."""
+        found: dict[str, Vector] = {}
+        for spec in self.spec.vectors:
+            value = _at(body, spec.path.strip("/").split("/"), None)
+            if value is None:
+                continue
+            vector = vector_of(value)
+            if vector is None or len(vector) != spec.dimensions:
+                raise not_supported(f"an item whose {spec.path} is not {spec.dimensions} numbers")
+            found[spec.path] = vector
+        return found
 
     def commit(self, transaction: "Transaction") -> None:
         """Make the changes of a transaction durable, then visible."""
@@ -237,12 +254,21 @@ class Transaction:
         raw = dumps(stored)
         if len(raw) > MAX_ITEM_BYTES:
             raise too_large()
-        item = Item(self.partition, item_id, sequence, 0, stored, raw)
+        item = Item(self.partition, item_id, sequence, 0, stored, raw, self.container.vectors(stored))
         self.changes[item_id] = item
         return item
 
     def delete(self, item: Item) -> None:
         self.changes[item.id] = None
+
+
+def _at(body: dict[str, Any], path: list[str], missing: Any) -> Any:
+    value: Any = body
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return missing
+        value = value[name]
+    return value
 
 
 def checked_id(body: Any) -> str:

@@ -3,6 +3,8 @@ has them (``/openai/v1/``, v1), and Anthropic's messages.
 
 Its answers are scripted: the same question gets the same answer and the same usage; a script can also refuse, or cut
 an answer short. With ``--real`` a small language model (SmolLM2-135M-Instruct) answers instead, in OpenAI's shape only.
+Its embeddings are made of a text's words, or with ``--real-embeddings`` by a small model (all-MiniLM-L6-v2); both have
+384 dimensions.
 
 Operations (counts and faults): ``chat``, ``chat-stream``, ``embeddings``, ``azure-chat``, ``azure-chat-stream``,
 ``azure-embeddings``, ``messages``, ``messages-stream``, ``models``. Only counted:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from local.models.scripted import Answer, Prompt, Refusal, Usage, embedding, tokens
+from local.models.scripted import Answer, Prompt, Refusal, Usage
 
 
 class _Strict(BaseModel):
@@ -84,12 +84,9 @@ class Embed(_Strict):
     input: Annotated[list[str], Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float"]
 
-    def body(self) -> dict[str, Any]:
-        used = sum(tokens(len(text)) for text in self.input)
-        data = [
-            {"object": "embedding", "index": index, "embedding": embedding(text)}
-            for index, text in enumerate(self.input)
-        ]
+    def body(self, vectors: list[list[float]], used: int) -> dict[str, Any]:
+        """With the vectors of the texts, and the tokens that they have together."""
+        data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
         usage = {"prompt_tokens": used, "total_tokens": used}
         return {"object": "list", "data": data, "model": self.model, "usage": usage}
 

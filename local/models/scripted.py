@@ -4,13 +4,14 @@ import hashlib
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 CHARACTERS_PER_TOKEN = 4
-DIMENSIONS = 64
+DIMENSIONS = 384
 """Of its embeddings."""
 _QUOTED = 60
 
@@ -111,7 +112,12 @@ def answer(script: list[Line], prompt: Prompt) -> Answer:
     )
 
 
-def embedding(text: str) -> list[float]:
+def embed(texts: Sequence[str]) -> tuple[list[list[float]], int]:
+    """A vector for each, and the tokens that they have together."""
+    return [_embedding(text) for text in texts], sum(tokens(len(text)) for text in texts)
+
+
+def _embedding(text: str) -> list[float]:
     """Texts with words in common have vectors that are near each other. Of length 1."""
     vector = [1e-6] * DIMENSIONS
     for word in re.findall(r"\w+", text.casefold()):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from local.models import anthropic_api, openai_api
-from local.models.scripted import Line, Refusal, answer
+from local.models.scripted import Line, Refusal, answer, embed
 from local.standin import Control, Fault
 from local.tokens import BearerCheck, Unauthorized
 
@@ -51,7 +51,8 @@ class Refused(Exception):
 
 
 class Models:
-    """Answers from the script, or, with ``real``, from the OpenAI-compatible server that it is connected to.
+    """Answers from the script, or, with ``real``, from the OpenAI-compatible server that it is connected to. Texts
+    have the vectors that ``embed`` makes, in a thread of its own.
 
     ``azure`` checks the tokens of the calls of Azure OpenAI's API; without it they must have one, and no more.
     """
@@ -64,12 +65,14 @@ class Models:
         latency: float,
         real: aiohttp.ClientSession | None,
         azure: BearerCheck | None = None,
+        embed: Callable[[Sequence[str]], tuple[list[list[float]], int]] = embed,
     ) -> None:
         self._control = control
         self._azure = azure
         self._model = model
         self._latency = latency
         self._real = real
+        self._embed_texts = embed
         self._script: list[Line] = []
         self._requests: list[Any] = []
         self._in_flight = 0
@@ -147,7 +150,7 @@ class Models:
             asked = _parse(openai_api.Embed, raw)
         except Refused as refused:
             return _error(api, refused.status, str(refused), fault)
-        return web.json_response(asked.body())
+        return web.json_response(asked.body(*await asyncio.to_thread(self._embed_texts, asked.input)))
 
     async def _authenticate(self, request: web.Request, api: _Api) -> None:
         if not {"Authorization", "x-api-key"} & request.headers.keys():

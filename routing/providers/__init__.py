@@ -7,12 +7,11 @@ elsewhere would be from an endpoint that nobody configured.
 import asyncio
 import importlib
 import logging
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from routing.credentials import Credentials
 from routing.endpoints import Endpoint
-from routing.messages import Asked, Completion, Embeddings
+from routing.messages import Provider
 from routing.providers.errors import ModelUnreachable
 from services.tokens import TokenUnavailable
 
@@ -22,18 +21,6 @@ if TYPE_CHECKING:
 
 for name in ("openai", "anthropic"):
     logging.getLogger(name).setLevel(logging.WARNING)  # at DEBUG they log what is sent
-
-
-class Provider(Protocol):
-    """One endpoint, with its credential at hand. What it can't do raises :class:`routing.providers.errors.ModelError`,
-    as named in its subclasses, and nothing else."""
-
-    async def complete(self, asked: Asked) -> Completion: ...
-
-    def stream(self, asked: Asked) -> AsyncIterator[str | Completion]:
-        """The answer's text in pieces that are not empty, and at the end all of it with its usage."""
-
-    async def embed(self, texts: Sequence[str], timeout_seconds: float) -> Embeddings: ...
 
 
 async def provider_at(endpoint: Endpoint, credentials: Credentials) -> Provider:

@@ -67,6 +67,10 @@ def _owners(body: Any) -> Iterable[str]:
     return (each["draft"]["owner_team"] for each in body["assistants"])
 
 
+def _holders(body: Any) -> Iterable[str]:
+    return (each["owner_team"] for each in body["collections"])
+
+
 NOBODY = frozenset[Role]()
 ANYBODY = frozenset(Role)
 PUBLISHER = frozenset({Role.PUBLISHER})
@@ -99,6 +103,10 @@ SETTINGS = {
 DRAFT = {**REASON, "settings": SETTINGS}
 GIVEN_AWAY = {**REASON, "settings": {**SETTINGS, "owner_team": "nobody"}}
 """To a team that there is none of: a publisher everywhere is told so, one of Finance may not give it to any other."""
+COLLECTION = {
+    **REASON,
+    "settings": {"name": "Invoices", "owner_team": "finance", "audience": [], "embeddings": "no-such-route"},
+}
 TEAM = {**REASON, "name": "Finance", "group": "6209f000-0000-4000-8000-0000000000ff"}
 ENDPOINT = {
     **REASON,
@@ -157,6 +165,14 @@ ROWS = (
         PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, {**REASON, "version": 1}, STALE),
     Row("retire_assistant", "POST /api/assistants/{ledger}/retire",
         PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, REASON, STALE),
+
+    # Collections of documents.
+    Row("list_collections", "GET /api/collections", PUBLISHER, _TEAMS, ROLE_MISSING, shows=_holders),
+    Row("create_collection", "POST /api/collections",
+        PUBLISHER, (CONFLICT, CONFLICT, ROLE_MISSING), ROLE_MISSING, COLLECTION),
+    Row("get_collection", "GET /api/collections/{ledger}", PUBLISHER, (OK, OK, NOT_FOUND), NOT_FOUND),
+    Row("put_collection", "PUT /api/collections/{ledger}",
+        PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, COLLECTION, STALE),
 
     # Teams and roles: the platform's, so that no role that is limited to a team reaches them.
     Row("list_teams", "GET /api/teams", ANYBODY, _TEAMS, ROLE_MISSING, shows=_ids),

@@ -50,7 +50,8 @@ async def granted(asking: Asking, **members: Any) -> AsyncIterator[dict[str, Any
 async def call(asking: Asking, operation: Operation, *, token: str | None = None, **ids: str) -> Reply:
     """What victor is answered. ``ids`` are the parts of the path."""
     known = {"team_id": "sales", "role": "auditor", "scope": "platform", "policy_id": "standard", "version": "1"}
-    known |= {"endpoint_id": "own-model", "workload": "general", "conversation_id": "none", **ids}
+    known |= {"endpoint_id": "own-model", "workload": "general", "conversation_id": "none"}
+    known |= {"collection_id": "offers", **ids}
     path = f"/api/{operation.route.format(**known)}"
     options: dict[str, Any] = {"json": {}} if operation.body else {}
     return await asking.call(operation.method, path, token=token or asking.stack.token("victor"), **options)

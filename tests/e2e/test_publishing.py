@@ -232,7 +232,7 @@ async def test_when_the_audience_is_everyone_then_it_is_everyone_with_a_token(de
     [
         ({"policies": ["standard", "house-style"]}, "policy house-style"),
         ({"route": "vision"}, "route vision"),
-        ({"collections": ["offers"]}, "collection offers"),
+        ({"collections": ["recipes"]}, "collection recipes"),
         ({"policies": ["a", "b"], "route": "c", "collections": ["d"]}, "policy a, policy b, route c, collection d"),
     ],
     ids=["policy", "route", "collection", "all"],

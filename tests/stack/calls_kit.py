@@ -13,8 +13,9 @@ from governance.requests import KeptResults, Person, Request
 from governance.reservations import Reservation
 from governance.switches import SWITCH_ID, assistant_scope
 from local.tls import Certificates
+from routing.calls import ModelCall
 from routing.endpoints import ENDPOINT, Endpoint
-from routing.governed_call import Governed, Governor, ModelCall, governed_call
+from routing.governed_call import Governed, Governor, governed_call
 from services.clock import utc_now, uuid7
 from services.documents import Store
 from tests.stack.caps_kit import open_cap

@@ -27,6 +27,14 @@ from local.tokens import BearerCheck
 SPEC = {
     "database": "assistants",
     "containers": [
+        {
+            "id": "chunks",
+            "partition_key": "/team",
+            "vectors": [
+                {"path": "/vector", "dimensions": 3, "index": "quantizedFlat"},
+                {"path": "/deep/vector", "dimensions": 2, "index": "diskANN"},
+            ],
+        },
         {"id": "budgets", "partition_key": "/team"},
         {"id": "requests", "partition_key": "/id", "default_ttl": -1},
         {"id": "notes", "partition_key": "/a/b", "default_ttl": 60},
@@ -161,6 +169,8 @@ class Process:
 
 
 @asynccontextmanager
-async def connected(process: Process, credential: Any = None) -> AsyncIterator[ContainerProxy]:
+async def connected(
+    process: Process, credential: Any = None, *, name: str = "budgets"
+) -> AsyncIterator[ContainerProxy]:
     async with CosmosClient(process.ready["url"], credential or Credential()) as client:
-        yield client.get_database_client("assistants").get_container_client("budgets")
+        yield client.get_database_client("assistants").get_container_client(name)

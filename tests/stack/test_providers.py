@@ -17,8 +17,8 @@ from governance.reservations import Usage
 from local.standin import serving
 from routing.credentials import Credentials
 from routing.endpoints import Endpoint
-from routing.messages import Asked, Completion, Message
-from routing.providers import Provider, provider_at
+from routing.messages import Asked, Completion, Message, Provider
+from routing.providers import provider_at
 from routing.providers.errors import (
     CONNECT_SECONDS,
     UNKNOWN,

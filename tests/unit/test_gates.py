@@ -33,6 +33,7 @@ OURS = {
     *("list_caps", "get_cap", "put_cap", "reset_cap", "get_costs", "get_costs_table"),
     *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
     *("publish_assistant", "restore_assistant", "retire_assistant"),
+    *("list_collections", "create_collection", "get_collection", "put_collection"),
     *("list_teams", "put_team", "remove_team", "list_roles", "put_role"),
     *("list_policies", "get_policy", "get_policy_version", "put_policy", "try_policy"),
     *("list_endpoints", "get_endpoint", "put_endpoint", "try_endpoint", "list_routes", "get_route", "put_route"),

@@ -64,16 +64,17 @@ def test_when_an_event_waits_to_be_uploaded_then_nothing_but_these_touches_it(
 
 
 @pytest.mark.claim("A7")
-def test_when_documents_are_deleted_then_they_are_teams_or_in_a_conversation(
+def test_when_documents_are_deleted_then_they_are_teams_or_turns_or_of_the_library(
     calls: Calls, functions: dict[str, Any]
 ) -> None:
     assert public(Items) == {"read", "create", "upsert", "patch", "batch", "query"}, "nothing deletes by itself"
-    owners = {f"governance.conversations.{name}" for name in ("drop_turn", "delete", "_delete_turns")}
+    owners = {f"governance.conversations.{name}": "conversations" for name in ("drop_turn", "delete", "_delete_turns")}
+    owners |= {f"routing.library.{name}": "chunks" for name in ("delete", "clear")}
     assert saying("delete") == {"governance.changes.Journal.remove", *owners}
     assert reaching(calls, functions, "governance.changes.Journal.remove") == {"remove_team"}
     assert "conversations" not in CONTAINERS, "no event is kept beside a conversation"
-    for name in owners:
+    for name, container in owners.items():
         module, _, name_in_it = name.rpartition(".")
         annotations = inspect.signature(getattr(importlib.import_module(module), name_in_it)).parameters
-        assert "conversations" in annotations, "it is given the one container"
+        assert container in annotations, "it is given the one container"
         assert "store" not in annotations

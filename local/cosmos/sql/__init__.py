@@ -13,5 +13,6 @@ more entry in ``functions``.
 from local.cosmos.sql.lexer import SqlError
 from local.cosmos.sql.parser import parse, parse_predicate
 from local.cosmos.sql.query import Document, Position, Query
+from local.cosmos.sql.vectors import Vector, vector_of
 
-__all__ = ["Document", "Position", "Query", "SqlError", "parse", "parse_predicate"]
+__all__ = ["Document", "Position", "Query", "SqlError", "Vector", "parse", "parse_predicate", "vector_of"]

@@ -29,6 +29,7 @@ from local.cosmos.sql.functions import FUNCTIONS
 from local.cosmos.sql.lexer import SqlError, Token, tokens
 from local.cosmos.sql.query import AGGREGATES, OrderBy, Query
 from local.cosmos.sql.values import UNDEFINED
+from local.cosmos.sql.vectors import VectorDistance
 
 _CONSTANTS = {"NULL": None, "TRUE": True, "FALSE": False, "UNDEFINED": UNDEFINED}
 
@@ -64,6 +65,9 @@ class _Parser:
         """The aliases of the walks that this place is within."""
         self._walked: set[str] = set()
         self._parameters: set[str] = set()
+        self._measures = False
+        """VectorDistance may stand in this place."""
+        self._distances: list[VectorDistance] = []
 
     # tokens
 
@@ -109,13 +113,17 @@ class _Parser:
         self._expect("SELECT")
         distinct = bool(self._accept("DISTINCT"))
         top = self._count() if self._accept("TOP") else None
+        self._measures = True
         aggregate, select = self._selection()
+        self._measures = False
         alias = self._source()
         where = self._expression() if self._accept("WHERE") else None
         order_by: tuple[OrderBy, ...] = ()
         if self._accept("ORDER"):
             self._expect("BY")
+            self._measures = True
             order_by = self._list(self._order_by)
+            self._measures = False
         offset = limit = None
         if self._accept("OFFSET"):
             offset = self._count()
@@ -126,6 +134,9 @@ class _Parser:
             raise SqlError("An aggregate with DISTINCT, TOP, ORDER BY or OFFSET is not supported by this stand-in.")
         if top and offset:
             raise SqlError("TOP cannot be combined with OFFSET LIMIT.")
+        nearest = any(isinstance(key.expression, VectorDistance) for key in order_by)
+        if nearest and (len(order_by) > 1 or top is None or distinct):
+            raise SqlError("ORDER BY VectorDistance stands alone and needs TOP n; with DISTINCT it is not supported.")
         return Query(
             alias=alias,
             select=select or Name(alias),
@@ -136,6 +147,7 @@ class _Parser:
             order_by=order_by,
             offset=offset,
             limit=limit,
+            distances=tuple(self._distances),
             parameters=frozenset(self._parameters),
         )
 
@@ -197,6 +209,10 @@ class _Parser:
 
     def _order_by(self) -> OrderBy:
         expression = self._expression()
+        if isinstance(expression, VectorDistance):
+            if self._sees("ASC", "DESC"):
+                raise SqlError("ORDER BY VectorDistance takes no direction: the nearest come first.")
+            return OrderBy(expression, "", descending=True)
         path = expression.path() if isinstance(expression, Member) else None
         if path is None:
             raise SqlError(
@@ -307,6 +323,8 @@ class _Parser:
         if not self._accept("("):
             self._names.add(name)
             return Name(name)
+        if name.upper() == "VECTORDISTANCE" and self._measures:
+            return self._distance()
         function = FUNCTIONS.get(name.upper())
         if function is None:
             raise SqlError(f"'{name}' is not a built-in function that this stand-in supports in this place.")
@@ -315,6 +333,22 @@ class _Parser:
         if not function.least <= len(arguments) <= function.most:
             raise SqlError(f"The {name.upper()} function has the wrong number of arguments.")
         return Call(function.body, arguments)
+
+    def _distance(self) -> VectorDistance:
+        """Of two arguments: brute force or not is the same here, and the function is the container's."""
+        member = self._expression()
+        if not isinstance(member, Member) or member.path() is None:
+            raise SqlError("VectorDistance of anything but a path of property names is not supported by this stand-in.")
+        self._expect(",")
+        around, self._names = self._names, set()
+        about = self._expression()
+        if self._names:
+            raise SqlError("VectorDistance of two properties is not supported by this stand-in.")
+        self._names = around
+        self._expect(")")
+        distance = VectorDistance(member, about)
+        self._distances.append(distance)
+        return distance
 
     def _exists(self) -> Exists:
         """Of the subqueries, only a walk over one array of the row (or of a walk around this one)."""

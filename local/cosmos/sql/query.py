@@ -1,6 +1,6 @@
 """What a query yields, row by row, so that a page can stop anywhere and the next one resume there."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from local.cosmos.sql.expressions import Expression, Row
 from local.cosmos.sql.lexer import SqlError
 from local.cosmos.sql.values import UNDEFINED, UNDEFINED_RANK, SortKey, Value, canonical, is_number, sort_key
+from local.cosmos.sql.vectors import Vector, VectorDistance
 
 AGGREGATES = frozenset({"COUNT", "SUM", "MIN", "MAX", "AVG"})
 
@@ -17,6 +18,8 @@ class Document(NamedTuple):
 
     sequence: int
     body: dict[str, Any]
+    vectors: Mapping[str, Vector] = {}
+    """By path: those that its container has an index of."""
 
 
 class Position(NamedTuple):
@@ -44,6 +47,7 @@ class _Match(NamedTuple):
     keys: tuple[SortKey, ...]
     sequence: int
     row: Row
+    vectors: Mapping[str, Vector]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,8 @@ class Query:
     order_by: tuple[OrderBy, ...] = ()
     offset: Expression | None = None
     limit: Expression | None = None
+    distances: tuple[VectorDistance, ...] = ()
+    """All that it has measured."""
     parameters: frozenset[str] = frozenset()
     """The parameters that it names, with their ``@``."""
 
@@ -67,6 +73,11 @@ class Query:
     def needs_one_partition(self) -> bool:
         """Whether partial results of several partitions would have to be put together to answer it."""
         return bool(self.aggregate or self.distinct or self.order_by or self.top or self.offset)
+
+    def require(self, parameters: Row) -> None:
+        """Raises :class:`SqlError` if one that it names has no value."""
+        if missing := self.parameters - parameters.keys():
+            raise SqlError(f"The parameter {min(missing)} has no value.")
 
     def matches(self, body: dict[str, Any]) -> bool:
         """Whether one document satisfies the WHERE clause."""
@@ -79,8 +90,7 @@ class Query:
 
         Raises :class:`SqlError`.
         """
-        if missing := self.parameters - parameters.keys():
-            raise SqlError(f"The parameter {min(missing)} has no value.")
+        self.require(parameters)
         found = self._found(documents, parameters)
         if self.aggregate:
             return self._aggregated(found, after)
@@ -94,11 +104,13 @@ class Query:
         for document in documents:
             row = {**parameters, self.alias: document.body}
             if self.where is None or self.where.evaluate(row) is True:
-                yield _Match((), document.sequence, row)
+                yield _Match((), document.sequence, row, document.vectors)
 
     def _sorted(self, found: Iterator[_Match]) -> list[_Match]:
         """By all keys, then by sequence. With one key, a document that lacks it is not in the result: the default
         indexing policy has no entry for it. A composite index does; it comes before all others."""
+        if isinstance(distance := self.order_by[0].expression, VectorDistance):
+            return _nearest(distance, found)
         matches = [
             match._replace(keys=tuple(sort_key(key.expression.evaluate(match.row)) for key in self.order_by))
             for match in found
@@ -149,6 +161,16 @@ class Query:
             total = _aggregate(self.aggregate or "", values)
             if total is not UNDEFINED:
                 yield total, Position(1)
+
+
+def _nearest(distance: VectorDistance, found: Iterator[_Match]) -> list[_Match]:
+    """Those that have a vector, the nearest first, then by sequence."""
+    matches = [match for match in found if distance.path in match.vectors]
+    if not matches:
+        return []
+    scores = distance.scores([match.vectors[distance.path] for match in matches], matches[0].row)
+    scored = [match._replace(keys=(sort_key(score),)) for match, score in zip(matches, scores, strict=True)]
+    return sorted(scored, key=lambda match: match.keys, reverse=True)
 
 
 def _aggregate(function: str, values: list[Value]) -> Value:
