@@ -11,6 +11,7 @@ from api import (
     collections,
     conversations,
     costs,
+    documents,
     endpoints,
     openai_api,
     openapi,
@@ -21,7 +22,7 @@ from api import (
     switches,
     teams,
 )
-from pipeline import answer_request, audit_writer, checks, inference, recording, start, timers
+from pipeline import answer_request, audit_writer, checks, grounding, indexing, inference, recording, start, timers
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
 
@@ -32,13 +33,16 @@ for blueprint in (
     start.bp,  # queue: start
     answer_request.bp,  # orchestrator: answer_request
     checks.bp,  # activities: check_prompt, check_answer
-    inference.bp,  # activities: ground, infer
+    grounding.bp,  # activity: ground
+    inference.bp,  # activity: infer
     recording.bp,  # activities: record, release
     audit_writer.bp,  # queue: write_audit
     timers.bp,  # timers: rollup_costs, reconcile_costs, reset_caps, sweep, reconcile_audit
     assistants.bp,  # HTTP: list_assistants, get_assistant, get_me
     publishing.bp,  # HTTP: an assistant's draft, its versions, publish, restore, retire
     collections.bp,  # HTTP: collections of documents
+    documents.bp,  # HTTP: their documents
+    indexing.bp,  # queue: start_indexing; orchestrator: index_document; activities: its steps
     teams.bp,  # HTTP: teams and role bindings
     policies.bp,  # HTTP: guardrail policies, their versions, trying one
     endpoints.bp,  # HTTP: model endpoints and the routes to them, trying one

@@ -18,7 +18,7 @@ from api.body import Malformed
 from api.operation import Call, Reply, operation
 from api.problems import Events, NoAnswer, NotAvailable, Streamed, event
 from governance.problems import Problem, ProblemError
-from governance.requests import Request, Turn
+from governance.requests import Request, Source, Turn
 from routing.assistants import Assistant, find_assistant, list_assistants
 from services.documents import StoreError
 
@@ -115,6 +115,8 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[ChatChoice]
     usage: ChatUsage
+    sources: list[Source] = []
+    """Not OpenAI's: what the answer was grounded in."""
 
 
 class Delta(BaseModel):
@@ -138,6 +140,8 @@ class ChatChunk(BaseModel):
     model: str
     choices: list[ChunkChoice]
     usage: ChatUsage | None = None
+    sources: list[Source] | None = None
+    """Not OpenAI's: in the last chunk that has a choice, if there are any."""
 
 
 class Model(BaseModel):
@@ -231,8 +235,8 @@ async def _chunks(
     request_id = first.request_id if isinstance(first, Piece) else first.id
     name, created = f"chatcmpl-{request_id}", int(time.time())
 
-    def chunk(*choices: ChunkChoice, usage: ChatUsage | None = None) -> str:
-        made = ChatChunk(id=name, created=created, model=model, choices=list(choices), usage=usage)
+    def chunk(*choices: ChunkChoice, **more: Any) -> str:
+        made = ChatChunk(id=name, created=created, model=model, choices=list(choices), **more)
         return event(made.model_dump_json(exclude_none=True))
 
     part, sent = first, 0
@@ -246,7 +250,8 @@ async def _chunks(
         if rest := text[sent:]:
             yield chunk(ChunkChoice(delta=Delta(content=rest)))
         completion = _completion(part, text)
-        yield chunk(ChunkChoice(delta=Delta(), finish_reason=completion.choices[0].finish_reason))
+        end = ChunkChoice(delta=Delta(), finish_reason=completion.choices[0].finish_reason)
+        yield chunk(end, sources=completion.sources or None)
         if wants_usage:
             yield chunk(usage=completion.usage)
         yield event("[DONE]")
@@ -313,6 +318,7 @@ def _completion(request: Request, text: str) -> ChatCompletion:
         model=request.assistant,
         choices=[ChatChoice(message=ChatAnswer(content=text), finish_reason=request.model.finish_reason)],
         usage=ChatUsage(prompt_tokens=asked, completion_tokens=said, total_tokens=asked + said),
+        sources=request.sources,
     )
 
 

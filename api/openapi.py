@@ -77,7 +77,7 @@ def document() -> dict[str, Any]:
 
 def _models(declared: Operation) -> set[type[BaseModel]]:
     shapes = {shape for status in declared.answers for shape in _shapes(declared, status)}
-    return shapes | ({declared.body} if declared.body else set())
+    return shapes | {shape for shape in (declared.body, declared.form) if shape}
 
 
 def _shapes(declared: Operation, status: int) -> list[type[BaseModel]]:
@@ -109,11 +109,9 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
             "default": {"$ref": "#/components/responses/Problem"},
         },
     }
-    if declared.body:
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": named[declared.body]}},
-        }
+    for kind, shape in (("application/json", declared.body), ("multipart/form-data", declared.form)):
+        if shape:
+            described["requestBody"] = {"required": True, "content": {kind: {"schema": named[shape]}}}
     if declared.roles:
         described["x-roles"] = declared.roles
     if declared.support:

@@ -53,6 +53,8 @@ class Operation:
     body: type[BaseModel] | None
     query: type[BaseModel] | None
     """What may follow the question mark."""
+    form: type[BaseModel] | None
+    """What is sent as multipart/form-data, in the place of a body."""
     streams: bool
     """Whether 200 may be server-sent events instead."""
     roles: tuple[Role, ...]
@@ -142,6 +144,7 @@ def operation[Body: BaseModel | None](
     answers: Mapping[int, type[BaseModel]],
     body: type[Body] | None = None,
     query: type[BaseModel] | None = None,
+    form: type[BaseModel] | None = None,
     roles: tuple[Role, ...] = (),
     outside: type[ProblemError] = RoleMissing,
     support: bool = False,
@@ -164,6 +167,7 @@ def operation[Body: BaseModel | None](
             answers=answers,
             body=body,  # type: ignore[arg-type]  # NoneType is no model
             query=query,
+            form=form,
             streams=streams,
             roles=roles,
             support=support,

@@ -15,7 +15,7 @@ from api.problems import Events, NoAnswer, NotAvailable, Streamed, event, proble
 from governance import requests
 from governance.changes import Conflict
 from governance.problems import ProblemError
-from governance.requests import Request, RequestOver
+from governance.requests import Request, RequestOver, Source
 from routing.assistants import AssistantUnknown, find_assistant
 from services.documents import StoreError
 from services.platform import Platform
@@ -96,7 +96,8 @@ class Answer(BaseModel):
     assistant: AssistantUsed
     team: str
     answer: str | None
-    sources: list[dict[str, Any]]
+    sources: list[Source]
+    """What it was grounded in: title, page and link of each, by the number that the answer cites."""
     guardrails: dict[str, dict[str, Any]]
     """By stage: the action, and the findings without their text."""
     model: ModelUsed

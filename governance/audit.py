@@ -154,11 +154,16 @@ def audit_columns() -> dict[str, str]:
     return columns
 
 
-type Outbox = Literal["control", "config", "budgets"]
+type Outbox = Literal["control", "config", "budgets", "chunks"]
 """The containers in which an event is kept beside the change that it tells of."""
 type Container = Literal["requests"] | Outbox
 
-PARTITION_KEYS: dict[Outbox, str] = {"control": "scope", "config": "kind", "budgets": "team"}
+PARTITION_KEYS: dict[Outbox, str] = {
+    "control": "scope",
+    "config": "kind",
+    "budgets": "team",
+    "chunks": "collection",
+}
 
 CONTAINERS: tuple[Container, ...] = ("requests", *PARTITION_KEYS)
 """Wherever an event may be pending."""
@@ -180,6 +185,8 @@ def items_of(store: Store, container: Container) -> Items:
             return store.config
         case "budgets":
             return store.budgets
+        case "chunks":
+            return store.chunks
 
 
 class Reference(BaseModel):

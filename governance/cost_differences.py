@@ -50,7 +50,7 @@ async def differences(store: Store, audit_log: AuditLog, team: str, day: date) -
             concerned.add(request)
     since = utc_text(begin - AROUND)
     kql = (
-        "AuditEvents_CL | where EventType in ('request', 'endpoint.test')"
+        "AuditEvents_CL | where EventType in ('request', 'endpoint.test', 'document.index')"
         f" and Team == '{team}' and EventTime >= datetime({since})"
         " | summarize arg_max(Revision, EventTime, CostMicro, Currency) by RequestId | where CostMicro > 0"
     )

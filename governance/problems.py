@@ -36,6 +36,7 @@ PROBLEM_TYPES = {
     "model-declined": ProblemType(422, "The model declines to answer", "refused"),
     "cancelled": ProblemType(409, "Cancelled", "cancelled"),
     "policy-blocked": ProblemType(422, "The acceptable use policy blocks this", "refused"),
+    "no-sources": ProblemType(422, "The documents say nothing on this", "refused"),
     "stopped": ProblemType(423, "Stopped by the kill switch", "stopped"),
     "too-many-queries": ProblemType(429, "Too many at once", "refused", 10),
     "answer-late": ProblemType(504, "The answer takes longer", "failed"),

@@ -53,6 +53,32 @@ class Turn(BaseModel):
     content: str
 
 
+class Source(BaseModel):
+    """A passage that an answer was grounded in, as it is shown and audited: where it is, and none of its text."""
+
+    number: int
+    """By which the answer cites it: ``[1]``."""
+    title: str
+    link: str | None = None
+    page: int | None = None
+    last_page: int | None = None
+    collection: str
+    document: str
+    version: str
+    """Of the document: what it said then."""
+    chunk: str
+    score: float
+    """Cosine similarity to the question."""
+    cited: bool = False
+
+
+class Given(BaseModel):
+    """The text of a source, as the guardrails left it."""
+
+    title: str
+    text: str
+
+
 class ModelUse(BaseModel):
     """Which endpoint served a request, and what it took."""
 
@@ -94,7 +120,9 @@ class Request(BaseModel):
     sealed: str | None = None
     """What the caller's own placeholders stand for, encrypted (:mod:`governance.sealed`), until it is handed over."""
     stages: dict[str, Stage] = {}
-    sources: list[dict[str, Any]] = []
+    sources: list[Source] = []
+    passages: list[Given] = []
+    """Their texts, until the model has been asked."""
     calls: dict[str, dict[str, Any]] = {}
     stream: bool = False
     """Whether the answer may leave while it is made."""
@@ -271,7 +299,7 @@ def audit_event(
             name: {"started_at": utc_text(stage.started_at), "ms": stage.milliseconds}
             for name, stage in request.stages.items()
         },
-        Sources=request.sources,
+        Sources=[source.model_dump(exclude_none=True) for source in request.sources],
         Attempts=[each.as_told() for each in attempts],
         Endpoint=called.endpoint if called else "",
         Provider=called.provider if called else "",

@@ -112,7 +112,7 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, since)}
     events = missing = 0
     query = (
-        "SELECT c.id, c.scope, c.kind, c.team, c.audit.revision FROM c WHERE c.audit.status = 'written'"
+        "SELECT c.id, c.scope, c.kind, c.team, c.collection, c.audit.revision FROM c WHERE c.audit.status = 'written'"
         " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
     )
     keys: list[tuple[Container, str]] = [("requests", "id"), *PARTITION_KEYS.items()]

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 _CITATION = re.compile(r"[ \t]*\[(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\]")
 _MARK = re.compile(r"<\s*(/?)\s*(source)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Source:
-    title: str
-    text: str
+class Source(Protocol):
+    """What a model is given of a document."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
 
 
 def as_data(sources: Sequence[Source], question: str) -> str:

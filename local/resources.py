@@ -23,7 +23,7 @@ _PARTITION_KEYS = {
     "chunks": "/collection",
 }
 
-_EXPIRING = {"config", "control", "requests", "budgets", "conversations"}
+_EXPIRING = {"config", "control", "requests", "budgets", "conversations", "chunks"}
 """Containers whose documents may have a ``ttl`` of their own."""
 
 
@@ -46,7 +46,9 @@ def queues(lock_seconds: float) -> Entities:
     once = QueueSettings(lock_seconds=lock_seconds, max_delivery_count=10, duplicate_detection_seconds=600)
     replies = QueueSettings(lock_seconds=lock_seconds, sessions=True, ttl_seconds=300)
     kept = QueueSettings(lock_seconds=lock_seconds)
-    return Entities(queues={"requests": once, "audit": once, "audit-rejected": kept, "replies": replies})
+    return Entities(
+        queues={"requests": once, "audit": once, "audit-rejected": kept, "replies": replies, "documents": once}
+    )
 
 
 def audit_table() -> Rule:

@@ -10,13 +10,14 @@ from governance import requests
 from governance.problems import Problem, ProblemError
 from governance.requests import Request, Turn, put, transcript
 from governance.sealed import seal
+from grounding.citations import cited, without_unfounded
 from guardrails.check import About, Checked, check, for_trail
 from guardrails.numbering import Numbering
 from guardrails.policy import Policy, Trail
 from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
 from pipeline.detectors import Detectors
-from pipeline.rules import assistant_of, numbering_of, policy_of, secret_of
+from pipeline.rules import assistant_of, numbering_of, policy_of, secret_of, without_remote
 from pipeline.stage import PROCEED, REFUSE, Step, kept, ran, stage
 from services.platform import Platform
 
@@ -43,6 +44,10 @@ class WindowsDiffer(ProblemError):
 
     type = "stream-broken"
     detail = "The answer is broken off: with all of it in sight the policy would have had more removed from it."
+
+
+ON_NO_DOCUMENT = "\n\n(This answer stands on none of the organisation's documents.)"
+"""What an answer without sources ends with, where the assistant is to warn of that."""
 
 
 async def _trail(what: str, text: str, policy: Policy) -> list[dict[str, Any]]:
@@ -86,8 +91,7 @@ async def check_prompt(services: Platform, request: Request, started_at: datetim
 async def _turn(turn: Turn, policy: Policy, numbering: Numbering) -> Checked:
     """What was said before, as today's policy has it: of the person as a question is, of the assistant as data."""
     side = Side.PROMPT if turn.role == "user" else Side.DOCUMENT
-    here = [topic for topic in policy.acceptable_use if not topic.is_remote]
-    return await check(turn.content, policy.model_copy(update={"acceptable_use": here}), side=side, numbering=numbering)
+    return await check(turn.content, without_remote(policy), side=side, numbering=numbering)
 
 
 @bp.activity_trigger(input_name="job")
@@ -99,8 +103,13 @@ async def check_answer(services: Platform, request: Request, started_at: datetim
     about = About(sources=len(request.sources), instructions=assistant.system_prompt)
     policy = await policy_of(services, assistant)
     remote = Detectors(services, request, assistant, Side.ANSWER)
+    raw, unfounded = request.unchecked_answer, 0
+    if assistant.collections:
+        raw, unfounded = without_unfounded(raw, len(request.sources))
+        if not request.sources and assistant.without_sources == "warn":
+            raw += ON_NO_DOCUMENT
     checked = await check(
-        request.unchecked_answer,
+        raw,
         policy,
         side=Side.ANSWER,
         about=about,
@@ -112,10 +121,15 @@ async def check_answer(services: Platform, request: Request, started_at: datetim
         blocked = PolicyBlocked("answer", [checked.verdict])
     elif not checked.text.startswith(request.streamed):
         blocked = WindowsDiffer()
+    numbers = cited(checked.text)
     changes = [
         {"op": "remove", "path": "/unchecked_answer"},
         put("/problem", blocked.problem().model_dump()) if blocked else put("/answer", checked.text),
         *await _trail("answer", checked.text, policy),
+        put("/sources", [each.model_dump() | {"cited": each.number in numbers} for each in request.sources]),
     ]
-    await requests.save_stage(services.store.requests, request, "check_answer", ran(started_at, checked), changes)
+    found = ran(started_at, checked)
+    if found.verdict is not None and unfounded:
+        found.verdict["unfounded_citations"] = unfounded
+    await requests.save_stage(services.store.requests, request, "check_answer", found, changes)
     return REFUSE if blocked else PROCEED

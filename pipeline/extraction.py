@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from routing.chunk_index import Piece
 from routing.collections import Chunking
-from routing.library import Piece
 
 SECONDS = 120
 MEGABYTES = 1_500

@@ -36,6 +36,11 @@ async def policy_of(services: Platform, assistant: Assistant) -> Policy:
     return tightened(strictest(policies), {category: Action(action) for category, action in assistant.pii.items()})
 
 
+def without_remote(policy: Policy) -> Policy:
+    """The policy without the topics that a detector elsewhere judges: for what is looked at beside a question."""
+    return policy.model_copy(update={"acceptable_use": [each for each in policy.acceptable_use if not each.is_remote]})
+
+
 def numbering_of(services: Platform, request: Request) -> Numbering:
     """The placeholders of this request or its conversation, under a key of its own: hashes of two can't be compared."""
     return Numbering(hashing_key(secret_of(services), request.conversation or request.id), request.placeholders)

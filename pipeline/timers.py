@@ -21,6 +21,7 @@ from governance.sweep import (
     reconcile,
     release_written,
 )
+from pipeline import indexing
 from services.clock import utc_now
 from services.documents import StoreError
 from services.platform import platform
@@ -91,6 +92,7 @@ async def sweep(timer: func.TimerRequest) -> None:
         "audit": announce_pending(store, bus, unwritten),
         "answers": release_written(store, bus, stuck),
         "values": forget_values(store, stuck),
+        "documents": indexing.take_up(services, unwritten, stuck),
     }
     failed = []
     for what, step in steps.items():  # each for itself: one that can't be done must not keep the others from it

@@ -49,6 +49,9 @@ class AssistantSettings(BaseModel):
     """For some categories of personal data a stricter action than the policies have; a milder one changes nothing."""
     collections: Annotated[list[ConfigId], Field(max_length=20)] = []
     """Ids of the collections of documents that answers are grounded in."""
+    without_sources: Literal["answer", "warn", "refuse"] = "answer"
+    """What becomes of a question on which the collections have nothing: it is answered from what the model knows, the
+    answer says that it stands on no document, or there is none."""
     residency: Literal["any", "azure"]
     """``azure``: never answered by an endpoint outside Azure."""
 

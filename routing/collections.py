@@ -5,7 +5,7 @@ from a collection of its only if their groups are in the collection's audience, 
 """
 
 from collections.abc import Collection as Ids
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -60,6 +60,10 @@ class CollectionSettings(BaseModel):
     """The model workload that makes the vectors, such as ``embeddings``. Vectors of two models are never mixed: another
     workload, or another model behind it, asks for the documents to be indexed again."""
     chunking: Chunking = Chunking()
+    residency: Literal["any", "azure"] = "any"
+    """``azure``: its texts are never sent to an endpoint outside Azure to be embedded."""
+    least_similarity: float = Field(default=0.2, ge=0, le=1)
+    """What is less like the question than this (cosine similarity) is no source of an answer."""
 
 
 class Collection(CollectionSettings):
@@ -89,6 +93,14 @@ async def find_collection(config: Items, collection_id: str, scope: Scope) -> Do
     if not found:
         raise CollectionUnknown
     return found[0]
+
+
+async def find_configured(config: Items, collection_id: str) -> Collection:
+    """For what is done on nobody's behalf. Raises :class:`CollectionUnknown`."""
+    document = await config.read(collection_id, COLLECTION)
+    if document is None:
+        raise CollectionUnknown
+    return Collection.model_validate(document)
 
 
 async def readable_collections(config: Items, ids: Ids[str], groups: Ids[str]) -> list[Collection]:

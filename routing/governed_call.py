@@ -130,6 +130,8 @@ class GovernedEmbeddings:
 
     embeddings: Embeddings
     endpoint: str
+    model: str
+    """As it is configured: vectors of two of them are never compared."""
     cost_micro: int
     currency: str
 
@@ -177,7 +179,8 @@ async def governed_embeddings(governor: Governor, call: EmbeddingCall, results: 
     :class:`services.documents.StoreError` when the state that decides can't be read or written.
     """
     settled = await _called(governor, call, results, None)
-    return GovernedEmbeddings(settled.result, settled.by.endpoint, settled.cost_micro, settled.by.currency)
+    by = settled.by
+    return GovernedEmbeddings(settled.result, by.endpoint, by.model, settled.cost_micro, by.currency)
 
 
 async def _called[Result: (Completion, Embeddings)](

@@ -91,7 +91,7 @@ class Blobs:
     async def __aexit__(self, *error: object) -> None:
         await self._container.close()
 
-    async def upload(self, name: str, pieces: AsyncIterator[bytes], *, most_bytes: int) -> Stored:
+    async def keep_file(self, name: str, pieces: AsyncIterator[bytes], *, most_bytes: int) -> Stored:
         """Written block by block as the pieces come: a blob of this name is there when all are, and is what it was
         until then. Whoever tries again after an error begins with the first piece.
 
@@ -114,6 +114,13 @@ class Blobs:
             async with asyncio.timeout(READ_SECONDS):
                 download = await self._container.download_blob(name)
                 return await download.readall()
+
+    async def copy(self, source: str, name: str, *, most_bytes: int) -> int:
+        """A blob under another name as well, through this process; its bytes. Raises what :meth:`read` and
+        :meth:`keep_file` raise."""
+        with _named_errors():
+            download = await self._container.download_blob(source)
+            return (await self.keep_file(name, download.chunks(), most_bytes=most_bytes)).size
 
     async def delete(self, name: str) -> None:
         """Nothing happens where there is none. Raises :class:`BlobsUnavailable`."""

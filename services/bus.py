@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 REQUESTS = "requests"
 AUDIT = "audit"
 REPLIES = "replies"
+DOCUMENTS = "documents"
 AUDIT_REJECTED = "audit-rejected"
 """Rows that Log Analytics does not take, whole, for a person to look at."""
 

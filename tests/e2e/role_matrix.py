@@ -22,6 +22,7 @@ SUPPORT_ONLY = "403 support-only"
 NOT_FOUND = "404 not-found"
 CONFLICT = "409 conflict"
 OUTDATED = "412 outdated"
+WRONG_TYPE = "415 wrong-content-type"
 STOPPED = "423 stopped"
 
 
@@ -173,6 +174,15 @@ ROWS = (
     Row("get_collection", "GET /api/collections/{ledger}", PUBLISHER, (OK, OK, NOT_FOUND), NOT_FOUND),
     Row("put_collection", "PUT /api/collections/{ledger}",
         PUBLISHER, (OUTDATED, OUTDATED, NOT_FOUND), NOT_FOUND, COLLECTION, STALE),
+    Row("list_documents", "GET /api/collections/{ledger}/documents", PUBLISHER, (OK, OK, NOT_FOUND), NOT_FOUND),
+    Row("get_document", "GET /api/collections/{ledger}/documents/none",
+        PUBLISHER, (NOT_FOUND, NOT_FOUND, NOT_FOUND), NOT_FOUND),
+    Row("add_document", "POST /api/collections/{ledger}/documents",
+        PUBLISHER, (WRONG_TYPE, WRONG_TYPE, NOT_FOUND), NOT_FOUND, {}),
+    Row("add_version", "POST /api/collections/{ledger}/documents/none/versions",
+        PUBLISHER, (NOT_FOUND, NOT_FOUND, NOT_FOUND), NOT_FOUND, {}),
+    Row("delete_document", "DELETE /api/collections/{ledger}/documents/none",
+        PUBLISHER, (NOT_FOUND, NOT_FOUND, NOT_FOUND), NOT_FOUND),
 
     # Teams and roles: the platform's, so that no role that is limited to a team reaches them.
     Row("list_teams", "GET /api/teams", ANYBODY, _TEAMS, ROLE_MISSING, shows=_ids),

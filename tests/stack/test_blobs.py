@@ -59,14 +59,14 @@ async def pieces(content: bytes, size: int = 300_000) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("content", [b"", b"a", LARGE[:BLOCK_BYTES], LARGE], ids=["empty", "small", "block", "large"])
 async def test_when_a_file_is_uploaded_then_it_is_read_as_it_was(world: World, content: bytes) -> None:
-    stored = await world.blobs.upload("a/file", pieces(content), most_bytes=len(content))
+    stored = await world.blobs.keep_file("a/file", pieces(content), most_bytes=len(content))
 
     assert (stored.size, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert await world.blobs.read("a/file") == content
 
 
 async def test_when_a_large_file_is_uploaded_then_no_more_than_a_block_goes_at_once(world: World) -> None:
-    await world.blobs.upload("file", pieces(LARGE), most_bytes=10 * BLOCK_BYTES)
+    await world.blobs.keep_file("file", pieces(LARGE), most_bytes=10 * BLOCK_BYTES)
 
     counts = world.control.counts
     assert (counts["put-block"], counts["put-block-list"], counts["put-blob"]) == (4, 1, 0)
@@ -83,7 +83,7 @@ async def test_when_a_file_is_larger_than_may_be_then_nothing_of_it_is_a_blob(wo
             yield b"x" * 1_000
 
     with pytest.raises(BlobTooLarge, match=str(size)):
-        await world.blobs.upload("file", endless(), most_bytes=size)
+        await world.blobs.keep_file("file", endless(), most_bytes=size)
 
     assert sent <= size + 1_000
     with pytest.raises(BlobMissing):
@@ -99,17 +99,17 @@ async def test_when_the_sender_breaks_off_then_the_file_is_what_it_was(world: Wo
         yield b"x" * size
         raise Gone
 
-    await world.blobs.upload("file", pieces(b"as it was"), most_bytes=100)
+    await world.blobs.keep_file("file", pieces(b"as it was"), most_bytes=100)
     with pytest.raises(Gone):
-        await world.blobs.upload("file", broken(), most_bytes=10 * BLOCK_BYTES)
+        await world.blobs.keep_file("file", broken(), most_bytes=10 * BLOCK_BYTES)
     assert await world.blobs.read("file") == b"as it was"
 
-    await world.blobs.upload("file", pieces(b"as it is"), most_bytes=100)
+    await world.blobs.keep_file("file", pieces(b"as it is"), most_bytes=100)
     assert await world.blobs.read("file") == b"as it is"
 
 
 async def test_when_a_file_is_deleted_then_it_is_gone_and_a_repeat_does_nothing(world: World) -> None:
-    await world.blobs.upload("file", pieces(b"content"), most_bytes=100)
+    await world.blobs.keep_file("file", pieces(b"content"), most_bytes=100)
 
     await world.blobs.delete("file")
     await world.blobs.delete("file")
@@ -123,7 +123,7 @@ async def test_when_the_service_fails_for_a_moment_then_the_upload_goes_on(world
     world.fault(operation="put-block", kind="status", status=503, times=1)
     world.fault(operation="put-block-list", kind="drop", times=1)
 
-    await world.blobs.upload("file", pieces(LARGE), most_bytes=10 * BLOCK_BYTES)
+    await world.blobs.keep_file("file", pieces(LARGE), most_bytes=10 * BLOCK_BYTES)
 
     assert await world.blobs.read("file") == LARGE
 
@@ -133,7 +133,7 @@ async def test_when_the_service_refuses_then_it_is_said_by_its_status(world: Wor
     world.fault(kind="status", status=status)
 
     with pytest.raises(BlobsUnavailable, match=f"status {status}"):
-        await world.blobs.upload("file", pieces(b"content"), most_bytes=100)
+        await world.blobs.keep_file("file", pieces(b"content"), most_bytes=100)
     with pytest.raises(BlobsUnavailable, match=f"status {status}"):
         await world.blobs.read("file")
     with pytest.raises(BlobsUnavailable, match=f"status {status}"):

@@ -1,6 +1,6 @@
 """No way round the gates: of all the app's functions, only ``infer``, the checks (a model as judge) and the governors'
-test of an endpoint can come to call a model, and they only through ``governed_call``; and every HTTP function checks
-who calls.
+test of an endpoint can come to call a model, and they only through ``governed_call``; only ``ground`` and
+``embed_chunks`` one that makes vectors, through ``governed_embeddings``; and every HTTP function checks who calls.
 
 What a function can come to call is taken from its code: every function or method of the product whose name occurs in
 it, and so on from there. That is more than it does call, so nothing that it calls is missed, but for a name that is put
@@ -34,6 +34,8 @@ OURS = {
     *("list_drafts", "create_assistant", "get_draft", "put_draft", "list_versions"),
     *("publish_assistant", "restore_assistant", "retire_assistant"),
     *("list_collections", "create_collection", "get_collection", "put_collection"),
+    *("list_documents", "get_document", "add_document", "add_version", "delete_document"),
+    *("start_indexing", "index_document", "read_document", "embed_chunks", "swap_in_document", "fail_document"),
     *("list_teams", "put_team", "remove_team", "list_roles", "put_role"),
     *("list_policies", "get_policy", "get_policy_version", "put_policy", "try_policy"),
     *("list_endpoints", "get_endpoint", "put_endpoint", "try_endpoint", "list_routes", "get_route", "put_route"),
@@ -44,9 +46,10 @@ DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 """What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
 
 STAGES_CALLING = {"check_prompt", "infer", "check_answer"}
+EMBEDDING = {"ground", "embed_chunks"}
 CALLING = STAGES_CALLING | {"try_endpoint"}
-"""Those that can lead to a model call. What becomes of each when stopped or capped: tests/e2e/test_stop.py, and of the
-last test_endpoints.py."""
+"""Those that can lead to a call of a model, for an answer or for vectors. What becomes of each when stopped or capped:
+tests/e2e/test_stop.py, of ``embed_chunks`` test_documents.py, and of the last test_endpoints.py."""
 
 COMPLETE = "routing.providers.openai_api.OpenAIApi.complete"
 """And of Anthropic's, which is called by the same name."""
@@ -146,7 +149,9 @@ def test_when_functions_are_followed_then_only_infer_and_judges_come_to_a_model_
     calls: Calls, functions: dict[str, Any]
 ) -> None:
     assert reaching(calls, functions, "routing.governed_call.governed_call") == CALLING
-    assert reaching(calls, functions, COMPLETE) == CALLING
+    assert reaching(calls, functions, "routing.governed_call.governed_embeddings") == EMBEDDING
+    assert reaching(calls, functions, COMPLETE) == CALLING | EMBEDDING  # by their names, for the way is the same
+    assert reaching(calls, functions, COMPLETE.replace(".complete", ".embed")) == CALLING | EMBEDDING
 
 
 @pytest.mark.claim("I1")

@@ -69,7 +69,7 @@ def test_when_documents_are_deleted_then_they_are_teams_or_turns_or_of_the_libra
 ) -> None:
     assert public(Items) == {"read", "create", "upsert", "patch", "batch", "query"}, "nothing deletes by itself"
     owners = {f"governance.conversations.{name}": "conversations" for name in ("drop_turn", "delete", "_delete_turns")}
-    owners |= {f"routing.library.{name}": "chunks" for name in ("delete", "clear")}
+    owners |= {"routing.library.clear_away": "chunks", "routing.chunk_index.clear": "chunks"}
     assert saying("delete") == {"governance.changes.Journal.remove", *owners}
     assert reaching(calls, functions, "governance.changes.Journal.remove") == {"remove_team"}
     assert "conversations" not in CONTAINERS, "no event is kept beside a conversation"
