@@ -23,6 +23,15 @@ from local.stack import Stack
 
 E_MAIL, PHONE = "jane.doe@contoso.com", "+1 425 555 0143"
 QUESTION = f"Our customer {E_MAIL} (phone {PHONE}) asks what makes a good sales offer. What should I tell them?"
+GUIDE = """# Discounts
+
+Up to 5 % a sales person decides alone; up to 12 % the head of sales; beyond that nobody.
+
+# Validity
+
+An offer is valid for 30 days, in December for 45.
+"""
+ON_GUIDE = "For how long is an offer valid?"
 STAGES = ("check_prompt", "ground", "infer", "check_answer", "record", "release")
 AUDIT_LIMIT_SECONDS = 20.0
 WIDTH = 100
@@ -42,6 +51,7 @@ class Answer:
     status: int
     body: Any
     seconds: float
+    etag: str
 
 
 class Scene:
@@ -63,16 +73,19 @@ class Scene:
         for each in more:
             print(f"      {'':<16}  {each}")
 
-    async def call(self, person: str, method: str, path: str, body: Any = None) -> Answer:
-        headers = {"Authorization": f"Bearer {self._stack.token(person)}"}
+    async def call(
+        self, person: str, method: str, path: str, body: Any = None, *, form: Any = None, etag: str = ""
+    ) -> Answer:
+        headers = {"Authorization": f"Bearer {self._stack.token(person)}", **({"If-Match": etag} if etag else {})}
         url = f"{self._stack.http[0].url}{path}"
         started = time.perf_counter()
-        async with self._http.request(method, url, headers=headers, json=body) as answer:
+        async with self._http.request(method, url, headers=headers, json=body, data=form) as answer:
             text = await answer.text()
-            return Answer(answer.status, json.loads(text) if text else None, time.perf_counter() - started)
+            took, etag = time.perf_counter() - started, answer.headers.get("ETag", "")
+            return Answer(answer.status, json.loads(text) if text else None, took, etag)
 
-    async def ask(self, person: str, assistant: str) -> Answer:
-        return await self.call(person, "POST", f"/api/assistants/{assistant}/requests", {"prompt": QUESTION})
+    async def ask(self, person: str, assistant: str, question: str = QUESTION) -> Answer:
+        return await self.call(person, "POST", f"/api/assistants/{assistant}/requests", {"prompt": question})
 
     async def model_calls(self) -> list[dict[str, Any]]:
         """The bodies of all that the model was sent."""
@@ -104,7 +117,7 @@ class Scene:
         self.line("she typed", QUESTION)
         self.line("the model got", sent)
         self.line("the answer", " ".join(body["answer"].split()))
-        self.line("sources", ", ".join(source["title"] for source in body["sources"]) or "none: no collections yet")
+        self.line("sources", ", ".join(source["title"] for source in body["sources"]) or "none: it has no collections")
         self.line("tokens", "{input_tokens} in, {output_tokens} out".format(**body["usage"]))
         self.line("cost", f"{body['cost']['micro_units']:,} millionths of 1 {body['cost']['currency']}")
         expect(E_MAIL not in sent and PHONE not in sent, "the model never sees the e-mail address or the phone number")
@@ -147,6 +160,47 @@ class Scene:
                 return rows
             await asyncio.sleep(0.2)
         raise NotAsPromised(f"the audit record is in Log Analytics within {AUDIT_LIMIT_SECONDS:.0f} s")
+
+    async def documents(self) -> None:
+        """Paula's document, and an assistant of hers that answers from it."""
+        form = aiohttp.FormData()
+        form.add_field("file", GUIDE.encode(), filename="Offer guide.md")
+        uploaded = await self.call("paula", "POST", "/api/collections/offers/documents", form=form)
+        self.step("Paula, who publishes for Sales, uploads the offer guide", uploaded)
+        expect(uploaded.status == 202, "a publisher can upload documents of the team")
+        shown, started = uploaded.body, time.perf_counter()
+        while shown["state"] not in ("ready", "failed"):
+            await asyncio.sleep(0.1)
+            shown = (await self.call("paula", "GET", f"/api/collections/offers/documents/{shown['id']}")).body
+        self.line(
+            "it is", f"{shown['state']}: {shown['chunks']['done']} chunks after {time.perf_counter() - started:.1f} s"
+        )
+        expect(shown["state"] == "ready", "the document is indexed")
+        assistant = await self._published()
+        answer = await self.ask("alice", assistant, ON_GUIDE)
+        self.step("Alice asks the assistant that Paula has published over it", answer)
+        expect(answer.status == 200, "Alice gets an answer from the documents")
+        self.line("she typed", ON_GUIDE)
+        self.line("the answer", " ".join(answer.body["answer"].split()))
+        for source in answer.body["sources"]:
+            self.line(f"source [{source['number']}]", f"{source['title']}, like the question by {source['score']:.2f}")
+        expect(bool(answer.body["sources"]), "the answer stands on the document")
+
+    async def _published(self) -> str:
+        settings = {
+            **{"name": "Offer desk", "description": "Answers from the offer guide", "route": "general"},
+            **{"system_prompt": "You answer in one short sentence.", "temperature": 0, "max_output_tokens": 80},
+            **{"audience": [self._stack.group("Sales")], "owner_team": "sales", "policies": ["standard"]},
+            **{"collections": ["offers"], "residency": "any"},
+        }
+        created = await self.call("paula", "POST", "/api/assistants", {"settings": settings, "reason": "for offers"})
+        expect(created.status == 201, "a publisher can make an assistant")
+        assistant: str = created.body["id"]
+        published = await self.call(
+            "paula", "POST", f"/api/assistants/{assistant}/publish", {"reason": "it is ready"}, etag=created.etag
+        )
+        expect(published.status == 200, "and publish it")
+        return assistant
 
     async def outsider(self) -> None:
         before = len(await self.model_calls())
@@ -220,7 +274,7 @@ class Scene:
 
 _DOES = {
     "check_prompt": "personal data redacted, acceptable use checked",
-    "ground": "the customer's documents consulted: none yet",
+    "ground": "the customer's documents: this assistant has none",
     "infer": "switches read, cost reserved, model called, settled",
     "check_answer": "the same guardrails on the answer",
     "record": "outcome and audit event kept, before anything leaves",
@@ -263,6 +317,7 @@ async def demo(model: Literal["scripted", "real"]) -> None:
         await scene.first_question()
         request_id = await scene.question()
         await scene.audit(request_id)
+        await scene.documents()
         await scene.outsider()
         await scene.kill_switch()
         await scene.cap()
