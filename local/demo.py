@@ -164,7 +164,8 @@ class Scene:
     async def documents(self) -> None:
         """Paula's document, and an assistant of hers that answers from it."""
         form = aiohttp.FormData()
-        form.add_field("file", GUIDE.encode(), filename="Offer guide.md")
+        form.add_field("name", "Offer guide")
+        form.add_field("file", GUIDE.encode(), filename="guide.md")
         uploaded = await self.call("paula", "POST", "/api/collections/offers/documents", form=form)
         self.step("Paula, who publishes for Sales, uploads the offer guide", uploaded)
         expect(uploaded.status == 202, "a publisher can upload documents of the team")

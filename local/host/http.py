@@ -147,6 +147,7 @@ async def _answered(
 async def _pass_on(http_uri: str, request: web.Request, invocation_id: str) -> aiohttp.ClientResponse:
     headers = CIMultiDict(request.headers)
     headers["x-ms-invocation-id"] = invocation_id
+    headers.popall("Transfer-Encoding", None)  # of this connection; the next one has its own
     body = request.content if request.can_read_body else None
     url = URL(http_uri + request.raw_path, encoded=True)
     to_worker = request.app[_TO_WORKER]
