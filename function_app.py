@@ -13,16 +13,30 @@ from api import (
     costs,
     documents,
     endpoints,
+    escalations,
     openai_api,
     openapi,
     policies,
     publishing,
+    reactions,
+    reports,
     requests,
     support,
     switches,
     teams,
 )
-from pipeline import answer_request, audit_writer, checks, grounding, indexing, inference, recording, start, timers
+from pipeline import (
+    alerts,
+    answer_request,
+    audit_writer,
+    checks,
+    grounding,
+    indexing,
+    inference,
+    recording,
+    start,
+    timers,
+)
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)  # every route checks the caller's Entra token itself
 
@@ -46,6 +60,10 @@ for blueprint in (
     teams.bp,  # HTTP: teams and role bindings
     policies.bp,  # HTTP: guardrail policies, their versions, trying one
     endpoints.bp,  # HTTP: model endpoints and the routes to them, trying one
+    reactions.bp,  # HTTP: what people say of answers
+    reports.bp,  # HTTP: what people report to IT Operations
+    escalations.bp,  # HTTP: IT Operations' inbox, and the escalation rules
+    alerts.bp,  # queue: send_alert
     switches.bp,  # HTTP: put_switch
     audit.bp,  # HTTP: the trail, one's own and the teams'
     caps.bp,  # HTTP: cost caps

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -185,29 +185,33 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.casefold())
 
 
-async def found_by_vectors(place: Library, model: str, questions: Sequence[str]) -> list[list[str]]:
+async def found_by_vectors(
+    place: Library, model: str, questions: Sequence[str], names: Collection[str]
+) -> list[list[str]]:
     found = []
     for vector in await place.vectors(questions):
         passages = await chunk_index.search(
             place.store.chunks, COLLECTION, groups=[], model=model, vector=vector, most=2 * RANKED
         )
-        found.append(_once_each(passage.headings[-1] for passage in passages))
+        found.append(_named(names, [passage.headings for passage in passages]))
     return found
 
 
-async def found_by_words(chunks: Items, questions: Sequence[str]) -> list[list[str]]:
+async def found_by_words(chunks: Items, questions: Sequence[str], names: Collection[str]) -> list[list[str]]:
     query = "SELECT c.text, c.headings FROM c WHERE c.type = 'chunk'"
     kept = [each async for each in chunks.query(query, partition=COLLECTION)]
     bm25 = BM25Okapi([words(each["text"]) for each in kept])
     found = []
     for question in questions:
         best = np.argsort(bm25.get_scores(words(question)))[::-1][: 2 * RANKED]
-        found.append(_once_each(kept[index]["headings"][-1] for index in best))
+        found.append(_named(names, [kept[index]["headings"] for index in best]))
     return found
 
 
-def _once_each(names: Iterator[str]) -> list[str]:
-    return list(dict.fromkeys(names))[:RANKED]
+def _named(names: Collection[str], found: Sequence[Sequence[str]]) -> list[str]:
+    """What the passages are about, each once: the heading that is one of ours."""
+    about = (each for headings in found for each in reversed(headings) if each in names)
+    return list(dict.fromkeys(about))[:RANKED]
 
 
 async def search_times(chunks: Items, size: int) -> list[float]:
@@ -262,8 +266,9 @@ async def measure(folder: Path) -> list[str]:
             paged = f"  a PDF of {PAGES} pages, {one.chunks:,} chunks"
             lines.append(f"{paged}  {PAGES / seconds:>8.1f} pages/s, {one.chunks / seconds:.1f} chunks/s")
             questions, wanted = [each.question for each in documented], [each.name for each in documented]
-            by_vectors = quality(await found_by_vectors(place, model, questions), wanted)
-            by_words = quality(await found_by_words(place.store.chunks, questions), wanted)
+            names = set(wanted)
+            by_vectors = quality(await found_by_vectors(place, model, questions, names), wanted)
+            by_words = quality(await found_by_words(place.store.chunks, questions, names), wanted)
             lines.append(f"\n  {len(questions):,} questions{'':24}{f'recall@{FOUND}':>10}{f'MRR@{RANKED}':>10}")
             for name, of in ((f"the index, by {model}", by_vectors), ("BM25 over the same chunks", by_words)):
                 lines.append(f"  {name:<40}{of.recall:>10.3f}{of.reciprocal_rank:>10.3f}")

@@ -124,7 +124,7 @@ NOWHERE = Scope(frozenset())
 
 
 async def in_scope(
-    items: Items, scope: Scope, query: str, parameters: Mapping[str, str] | None = None
+    items: Items, scope: Scope, query: str, parameters: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Document]:
     """What a query finds in the partitions of the teams in scope, in a container that is partitioned by team."""
     partitions = [None] if scope.teams is None else sorted(scope.teams)

@@ -154,7 +154,7 @@ def audit_columns() -> dict[str, str]:
     return columns
 
 
-type Outbox = Literal["control", "config", "budgets", "chunks"]
+type Outbox = Literal["control", "config", "budgets", "chunks", "feedback", "escalations"]
 """The containers in which an event is kept beside the change that it tells of."""
 type Container = Literal["requests"] | Outbox
 
@@ -163,6 +163,8 @@ PARTITION_KEYS: dict[Outbox, str] = {
     "config": "kind",
     "budgets": "team",
     "chunks": "collection",
+    "feedback": "assistant",
+    "escalations": "team",
 }
 
 CONTAINERS: tuple[Container, ...] = ("requests", *PARTITION_KEYS)
@@ -187,6 +189,10 @@ def items_of(store: Store, container: Container) -> Items:
             return store.budgets
         case "chunks":
             return store.chunks
+        case "feedback":
+            return store.feedback
+        case "escalations":
+            return store.escalations
 
 
 class Reference(BaseModel):

@@ -111,17 +111,18 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     since = utc_now() - until + over + LATE
     there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, since)}
     events = missing = 0
-    query = (
-        "SELECT c.id, c.scope, c.kind, c.team, c.collection, c.audit.revision FROM c WHERE c.audit.status = 'written'"
+    written = (
+        "FROM c WHERE c.audit.status = 'written'"
         " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
     )
     keys: list[tuple[Container, str]] = [("requests", "id"), *PARTITION_KEYS.items()]
     for container, key in keys:
         items = items_of(store, container)
+        query = f"SELECT c.id, c.{key} AS key, c.audit.revision {written}"
         async for document in items.query(query, {"@begin": begin, "@end": end}):
             events += 1
             if there.get(document["id"], 0) < document["revision"]:
-                missing += await _make_pending(items, container, document["id"], document[key])
+                missing += await _make_pending(items, container, document["id"], document["key"])
     return Compared(events, missing)
 
 

@@ -20,10 +20,11 @@ _PARTITION_KEYS = {
     "conversations": "/user",
     "usage": "/team",
     "escalations": "/team",
+    "feedback": "/assistant",
     "chunks": "/collection",
 }
 
-_EXPIRING = {"config", "control", "requests", "budgets", "conversations", "chunks"}
+_EXPIRING = {"config", "control", "requests", "budgets", "conversations", "chunks", "feedback", "escalations"}
 """Containers whose documents may have a ``ttl`` of their own."""
 
 
@@ -46,8 +47,15 @@ def queues(lock_seconds: float) -> Entities:
     once = QueueSettings(lock_seconds=lock_seconds, max_delivery_count=10, duplicate_detection_seconds=600)
     replies = QueueSettings(lock_seconds=lock_seconds, sessions=True, ttl_seconds=300)
     kept = QueueSettings(lock_seconds=lock_seconds)
+    for_others = QueueSettings(lock_seconds=lock_seconds, duplicate_detection_seconds=600, ttl_seconds=14 * 86_400)
     return Entities(
-        queues={"requests": once, "audit": once, "audit-rejected": kept, "replies": replies, "documents": once}
+        queues={
+            **dict.fromkeys(("requests", "audit", "documents", "alerts"), once),
+            "audit-rejected": kept,
+            "replies": replies,
+            "feedback": for_others,
+            "escalations": for_others.model_copy(update={"sessions": True, "max_delivery_count": 10}),
+        }
     )
 
 

@@ -21,7 +21,7 @@ from governance.sweep import (
     reconcile,
     release_written,
 )
-from pipeline import indexing
+from pipeline import alerts, indexing
 from services.clock import utc_now
 from services.documents import StoreError
 from services.platform import platform
@@ -92,6 +92,8 @@ async def sweep(timer: func.TimerRequest) -> None:
         "audit": announce_pending(store, bus, unwritten),
         "answers": release_written(store, bus, stuck),
         "values": forget_values(store, stuck),
+        "escalations": alerts.carry_on(services, unwritten),
+        "blocked": alerts.watch_blocked(services, now),
         "documents": indexing.take_up(services, unwritten, stuck),
     }
     failed = []

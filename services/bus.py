@@ -24,6 +24,12 @@ REQUESTS = "requests"
 AUDIT = "audit"
 REPLIES = "replies"
 DOCUMENTS = "documents"
+FEEDBACK = "feedback"
+"""What people say of answers, for whoever takes it: nothing of the product's."""
+ESCALATIONS = "escalations"
+"""Reports, for IT Operations' own receiver: sessions are assistants."""
+ALERTS = "alerts"
+"""What the webhook is to be told of an escalation."""
 AUDIT_REJECTED = "audit-rejected"
 """Rows that Log Analytics does not take, whole, for a person to look at."""
 
@@ -79,6 +85,7 @@ class Bus:
         correlation_id: str | None = None,
         reply_to_session_id: str | None = None,
         time_to_live: timedelta | None = None,
+        properties: dict[str | bytes, Any] | None = None,
     ) -> None:
         """Returns when the broker has the message. Raises :class:`BusUnavailable`."""
         message = ServiceBusMessage(
@@ -89,6 +96,7 @@ class Bus:
             reply_to_session_id=reply_to_session_id,
             time_to_live=time_to_live,
             content_type="application/json",
+            application_properties=properties,
         )
         turn = self._turns.setdefault(queue, asyncio.Lock())
         try:

@@ -179,6 +179,8 @@ class Store:
         self.requests = Items(containers.get_container_client("requests"))
         self.conversations = Items(containers.get_container_client("conversations"))
         self.chunks = Items(containers.get_container_client("chunks"))
+        self.feedback = Items(containers.get_container_client("feedback"))
+        self.escalations = Items(containers.get_container_client("escalations"))
         self.usage = Items(containers.get_container_client("usage"))
 
 

@@ -18,6 +18,7 @@ from services.graph import Graph
 from services.logs import AuditLog
 from services.settings import Settings, read_settings
 from services.tokens import model_tokens
+from services.webhook import Webhook
 
 # At INFO, Microsoft's clients log every request's and answer's headers.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -38,6 +39,8 @@ class Platform:
     """None where no endpoint is configured."""
     blobs: Blobs | None
     """The documents as they were uploaded; None where no endpoint is configured."""
+    webhook: Webhook
+    """Of the escalation rules."""
     model_token: Callable[[], Awaitable[str]]
     """The app's own, for Azure's models. Raises :class:`services.tokens.TokenUnavailable`."""
 
@@ -91,4 +94,6 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
         blobs = await stack.enter_async_context(Blobs(settings.blobs_endpoint, settings.blobs_container, credential))
     store = Store(cosmos, settings.cosmos_database)
     tokens = model_tokens(credential)
-    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety, blobs, tokens)
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
+    webhook = Webhook(settings.webhook_hosts, secret)
+    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety, blobs, webhook, tokens)

@@ -5,9 +5,19 @@ Every address the app ever connects to is here (claim T1), but for the model end
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
 
 MODEL_SECRET = "MODEL_SECRET_"  # noqa: S105 - the beginning of a name
 """How the settings are called that hold the keys of model endpoints; no other may be shown to one."""
@@ -18,6 +28,14 @@ https://learn.microsoft.com/azure/app-service/app-service-key-vault-references#t
 
 class SettingsInvalid(Exception):
     """A setting is missing or malformed. The message names the settings, never their values."""
+
+
+def _hosts(setting: str) -> dict[str, list[str]]:
+    hosts: dict[str, list[str]] = {}
+    for each in filter(None, (part.strip() for part in setting.split(","))):
+        host, _, network = each.partition("=")
+        hosts.setdefault(host.strip().casefold(), []).extend([network.strip()] if network else [])
+    return hosts
 
 
 class Settings(BaseModel):
@@ -51,6 +69,14 @@ class Settings(BaseModel):
     """The keys of model endpoints, by the names of their settings."""
     identity_client_id: str | None = Field(None, alias="AZURE_CLIENT_ID")
     """The user-assigned managed identity; unset for the system-assigned one."""
+
+    webhook_hosts: Annotated[dict[str, list[IPv4Network | IPv6Network]], BeforeValidator(_hosts)] = Field(
+        {}, alias="WEBHOOK_HOSTS"
+    )
+    """Whom the webhook of the escalation rules may tell: host names, separated by commas; one that is not public with
+    its network behind it, ``itsm.contoso.com, desk.corp=10.20.0.0/16``."""
+    webhook_secret: SecretBytes | None = Field(None, alias="WEBHOOK_SECRET")
+    """By Key Vault reference: what the webhook's calls are signed with."""
 
     answer_wait_seconds: float = Field(100.0, alias="ANSWER_WAIT_SECONDS", gt=0, lt=230)
     """How long ``ingest`` waits before it answers 202; Azure's load balancer gives up at 230 s."""

@@ -81,6 +81,7 @@ ADMIN_IT_OPS = frozenset({Role.PLATFORM_ADMIN, Role.IT_OPS})
 GOVERNOR = frozenset({Role.GOVERNOR})
 GOVERNOR_AUDITOR = frozenset({Role.GOVERNOR, Role.AUDITOR})
 NAMERS = frozenset({Role.GOVERNOR, Role.AUDITOR, Role.PUBLISHER})
+IT_OPS = frozenset({Role.IT_OPS})
 GOVERNOR_IT_OPS = frozenset({Role.GOVERNOR, Role.IT_OPS})
 
 AUDITOR = frozenset({Role.AUDITOR})
@@ -108,6 +109,7 @@ COLLECTION = {
     **REASON,
     "settings": {"name": "Invoices", "owner_team": "finance", "audience": [], "embeddings": "no-such-route"},
 }
+REPORT = {"kind": "privacy", "severity": "low"}
 TEAM = {**REASON, "name": "Finance", "group": "6209f000-0000-4000-8000-0000000000ff"}
 ENDPOINT = {
     **REASON,
@@ -219,6 +221,30 @@ ROWS = (
         GOVERNOR_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
     Row("put_route", "PUT /api/routes/general",
         GOVERNOR, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, ROUTE, STALE),
+
+    # What people say of answers, and IT Operations' inbox.
+    Row("set_reaction", "POST /api/requests/{their_own}/reaction", NOBODY, _NEVER, MALFORMED, {}),
+    Row("set_reaction", "POST /api/requests/{of_alice}/reaction", NOBODY, _NEVER, NOT_FOUND, {"useful": True}),
+    Row("report_request", "POST /api/requests/{their_own}/report", NOBODY, _NEVER, MALFORMED, {}),
+    Row("report_request", "POST /api/requests/{of_alice}/report", NOBODY, _NEVER, NOT_FOUND, REPORT),
+    Row("get_feedback", "GET /api/assistants/{ledger}/feedback", PUBLISHER, (OK, OK, NOT_FOUND), NOT_FOUND),
+    Row("list_escalations", "GET /api/escalations", IT_OPS, (OK, OK, OK), ROLE_MISSING),
+    *(
+        Row(function, f"{call} /api/escalations/none{verb}",
+            IT_OPS, (NOT_FOUND, NOT_FOUND, NOT_FOUND), NOT_FOUND, body, STALE if body else None)
+        for function, call, verb, body in (
+            ("get_escalation", "GET", "", None),
+            ("acknowledge_escalation", "POST", "/acknowledge", REASON),
+            ("assign_escalation", "POST", "/assign", REASON),
+            ("comment_escalation", "POST", "/comment", {"text": "a try"}),
+            ("stop_escalated", "POST", "/stop", REASON),
+            ("open_incident", "POST", "/incident", REASON),
+            ("resolve_escalation", "POST", "/resolve", REASON),
+        )
+    ),
+    Row("get_escalation_rules", "GET /api/escalation-rules", GOVERNOR_IT_OPS, (OK, OK, OK), ROLE_MISSING),
+    Row("put_escalation_rules", "PUT /api/escalation-rules",
+        GOVERNOR, (OUTDATED, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, {**REASON, "rules": {}}, STALE),
 
     # The kill switches.
     Row("list_switches", "GET /api/switches", READERS, (OK, OK, OK), ROLE_MISSING),

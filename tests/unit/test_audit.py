@@ -103,7 +103,10 @@ def test_when_the_schema_has_changed_then_its_documentation_has_too() -> None:
     assert dict(rows) == audit_columns()
 
 
-SUBJECTS = "answer|assistant|collection|document|conversation|team|role|policy|endpoint|route|cap|switch|support|audit"
+SUBJECTS = (
+    "answer|assistant|audit|cap|collection|conversation|document|endpoint|escalation|policy|reaction|role|route|support|"
+    "switch|team"
+)
 
 
 def types_in_code() -> set[str]:

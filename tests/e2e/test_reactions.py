@@ -1,0 +1,139 @@
+"""What people say of the answers that they got, and who is told of it."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.servicebus.aio import ServiceBusClient
+
+from governance.reactions import EDITABLE
+from services.bus import FEEDBACK
+from services.clock import utc_now, utc_text
+from tests.e2e.asking import Asking, Reply
+from tests.e2e.kit import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+OFFER = "What makes a good offer?"
+NONE = "01890000-0000-7000-8000-000000000000"
+REACTION = {"useful": False, "minutes_saved": 5, "wrong": ["incorrect", "sources"], "words": "It is out of date."}
+
+
+async def asked(asking: Asking) -> str:
+    """An answered request of alice's."""
+    reply = await asking.ask(OFFER)
+    assert reply.status == 200, reply.text
+    return str(reply.body["request_id"])
+
+
+async def react(asking: Asking, request_id: str, *, person: str = "alice", **members: object) -> Reply:
+    path = f"/api/requests/{request_id}/reaction"
+    return await asking.call("POST", path, token=asking.stack.token(person), json={**REACTION, **members})
+
+
+async def feedback(asking: Asking, person: str = "paula") -> Reply:
+    return await asking.call("GET", "/api/assistants/sales-helper/feedback", token=asking.stack.token(person))
+
+
+@pytest.mark.claim("F1", "A2")
+async def test_when_somebody_reacts_then_the_owner_team_sees_it_and_the_queue_and_the_trail_have_it(
+    asking: Asking,
+) -> None:
+    before = (await feedback(asking)).body
+    request_id = await asked(asking)
+    words = "It is out of date: ask jane.doe@contoso.com."
+    kept = await react(asking, request_id, words=words)
+    assert kept.status == 200, kept.text
+    assert kept.body["words"] == "It is out of date: ask <EMAIL_ADDRESS_1>."
+    now = (await feedback(asking)).body
+    assert now["reactions"] - before["reactions"] == 1
+    assert now["minutes_saved"] - before["minutes_saved"] == 5
+    assert now["useful"] == before["useful"]
+    assert now["wrong"]["sources"] - before["wrong"].get("sources", 0) == 1
+    assert now["by_day"][-1]["reactions"] >= 1
+    assert now["words"][0]["words"] == kept.body["words"]
+    assert str(asking.stack.person("alice").oid) not in str(now), "who said it, the view does not say"
+    event = await asking.trail(f"EventType == 'reaction.set' and RequestId == '{request_id}'")
+    assert (event["Actor"], event["Assistant"]) == (str(asking.stack.person("alice").oid), "sales-helper")
+    assert "contoso" not in str(event)
+    told = await taken(asking, request_id)
+    assert told["useful"] is False
+    assert "person" not in told
+
+
+async def taken(asking: Asking, request_id: str) -> dict[str, object]:
+    """What the queue says of the request's reaction, to whoever takes it."""
+    connection = asking.stack.standins["servicebus"].ready["connection_string"]
+    async with (
+        ServiceBusClient.from_connection_string(connection) as client,
+        client.get_queue_receiver(FEEDBACK, max_wait_time=10) as receiver,
+        asyncio.timeout(20),
+    ):
+        async for message in receiver:
+            await receiver.complete_message(message)
+            body: dict[str, object] = json.loads(str(message))
+            if body["request_id"] == request_id:
+                return body
+    raise AssertionError("the queue has no such reaction")
+
+
+@pytest.mark.claim("F1")
+async def test_when_it_is_said_again_then_nothing_changes_and_when_it_is_changed_then_the_last_word_holds(
+    asking: Asking,
+) -> None:
+    before = (await feedback(asking)).body["reactions"]
+    request_id = await asked(asking)
+    first = (await react(asking, request_id)).body
+    assert (await react(asking, request_id)).body == first
+    changed = (await react(asking, request_id, useful=True, wrong=[], words="")).body
+    assert (changed["useful"], changed["at"]) == (True, first["at"])
+    assert (await feedback(asking)).body["reactions"] == before + 1
+
+    both = f"EventType == 'reaction.set' and RequestId == '{request_id}'"
+    event = await asking.trail(f"{both} and tostring(Before) has 'false'")
+    assert '"useful":true' in event["After"].replace(" ", "")
+
+
+@pytest.mark.claim("F1")
+async def test_when_it_is_not_ones_own_request_then_it_is_as_if_there_were_none(asking: Asking) -> None:
+    request_id = await asked(asking)
+    theirs, none = [
+        await react(asking, each, person="bob") for each in (request_id, "01890000-0000-7000-8000-000000000000")
+    ]
+    theirs.is_problem(404, "not-found")
+    assert theirs.text == none.text
+    (await feedback(asking, "alice")).is_problem(404, "not-found")
+
+
+async def test_when_it_is_older_than_it_may_be_then_it_stays_as_it_is(asking: Asking) -> None:
+    request_id = await asked(asking)
+    await react(asking, request_id)
+    long_ago = utc_text(utc_now() - EDITABLE - timedelta(minutes=1))
+    store = asking.kit.store.feedback
+    await store.patch(request_id, "sales-helper", [{"op": "set", "path": "/at", "value": long_ago}])
+    (await react(asking, request_id, useful=True)).is_problem(409, "conflict")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"minutes_saved": -1}, {"wrong": ["ugly"]}, {"useful": "so-so"}, {"words": "x" * 2001}, {"more": 1}]
+)
+async def test_when_it_is_not_what_a_reaction_may_be_then_it_says_so(asking: Asking, wrong: dict[str, Any]) -> None:
+    (await react(asking, await asked(asking), **wrong)).is_problem(400, "malformed")
+
+
+@pytest.mark.claim("F1")
+async def test_when_the_queue_takes_nothing_then_the_reaction_is_kept_and_told_later(impatient: Asking) -> None:
+    request_id = (await impatient.ended((await impatient.ask(OFFER)).body["request_id"])).body["request_id"]
+    async with impatient.going_wrong("servicebus", {"operation": "send feedback", "kind": "status", "status": 507}):
+        assert (await react(impatient, request_id)).status == 200
+
+    async def told() -> None:
+        await impatient.kit.run_timer("sweep")
+        document = await impatient.kit.store.feedback.read(request_id, "sales-helper")
+        assert document is not None
+        assert document["tell"] == "sent"
+
+    await eventually(told)
+    assert (await taken(impatient, request_id))["request_id"] == request_id
