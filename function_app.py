@@ -14,6 +14,7 @@ from api import (
     documents,
     endpoints,
     escalations,
+    notices,
     openai_api,
     openapi,
     policies,
@@ -68,6 +69,7 @@ for blueprint in (
     audit.bp,  # HTTP: the trail, one's own and the teams'
     caps.bp,  # HTTP: cost caps
     costs.bp,  # HTTP: what everything cost
+    notices.bp,  # HTTP: notices to everybody
     support.bp,  # HTTP: support grants, and what support may read
     openapi.bp,  # HTTP: get_openapi
 ):

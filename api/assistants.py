@@ -4,7 +4,7 @@ import azure.durable_functions as df
 from pydantic import BaseModel
 
 from api.operation import Call, Reply, operation
-from governance.access import Role
+from governance.access import Notice, Role
 from routing.assistants import Assistant, find_assistant
 from routing.assistants import list_assistants as assistants_of
 from services.clock import Timestamp
@@ -48,6 +48,8 @@ class Me(BaseModel):
     assistants: list[Card]
     support: MyGrant | None
     """The open support grant that the caller holds: it opens what support may read, and closes everything else."""
+    notices: list[Notice]
+    """Those in force, the latest first."""
 
 
 def _card(assistant: Assistant) -> Card:
@@ -69,11 +71,11 @@ async def get_assistant(call: Call[None]) -> Reply:
 
 @operation(bp, "GET", "me", answers={200: Me}, support=True)
 async def get_me(call: Call[None]) -> Reply:
-    """Who the caller is here: their teams, roles and assistants, or their support grant."""
+    """Who the caller is here: their teams, roles and assistants, or their support grant; and the notices in force."""
     access = call.access
     if access.grant is not None:
         grant = MyGrant(id=access.grant.id, until=access.grant.until)
-        return Reply(Me(oid=access.caller.oid, teams=[], roles=[], assistants=[], support=grant))
+        return Reply(Me(oid=access.caller.oid, teams=[], roles=[], assistants=[], support=grant, notices=[]))
     usable = await assistants_of(call.services.store.config, call.caller.groups)
     return Reply(
         Me(
@@ -85,5 +87,6 @@ async def get_me(call: Call[None]) -> Reply:
             ],
             assistants=[_card(each) for each in usable],
             support=None,
+            notices=access.notices,
         )
     )

@@ -6,7 +6,7 @@ https://platform.openai.com/docs/api-reference/chat, https://platform.openai.com
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
 
 import azure.durable_functions as df
@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.asking import AnswerStopped, Asked, Piece, ask, hand_over, stream, withheld
 from api.body import Malformed
 from api.operation import Call, Reply, operation
-from api.problems import Events, NoAnswer, NotAvailable, Streamed, event
+from api.problems import Events, NoAnswer, NotAvailable, Streamed, event, shown
+from governance.access import Notice
 from governance.problems import Problem, ProblemError
 from governance.requests import Request, Source, Turn
 from routing.assistants import Assistant, find_assistant, list_assistants
@@ -117,6 +118,8 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
     sources: list[Source] = []
     """Not OpenAI's: what the answer was grounded in."""
+    notices: list[Notice] = []
+    """Not OpenAI's: those in force, the latest first."""
 
 
 class Delta(BaseModel):
@@ -142,6 +145,8 @@ class ChatChunk(BaseModel):
     usage: ChatUsage | None = None
     sources: list[Source] | None = None
     """Not OpenAI's: in the last chunk that has a choice, if there are any."""
+    notices: list[Notice] | None = None
+    """The same."""
 
 
 class Model(BaseModel):
@@ -158,19 +163,19 @@ class Models(BaseModel):
     data: list[Model]
 
 
-def openai_error(error: ProblemError) -> Response:
+def openai_error(error: ProblemError, notices: Sequence[Notice]) -> Response:
     """Why there is no answer, in OpenAI's shape. Nothing is to be tried again by itself: the client's SDK would."""
     headers = {"x-should-retry": "false"}
     if isinstance(error, NoAnswer):
         headers["x-request-id"] = error.request_id
-    return Response(json.dumps(_said(error)), _kind(error.problem())[0], headers, "application/json")
+    return Response(json.dumps(_said(error, notices)), _kind(error.problem())[0], headers, "application/json")
 
 
-def _said(error: ProblemError) -> dict[str, Any]:
+def _said(error: ProblemError, notices: Sequence[Notice]) -> dict[str, Any]:
     problem = error.problem()
     _, type_, code = _kind(problem)
     said = {"message": f"{problem.kind.title}. {problem.detail}", "type": type_, "param": None, "code": code}
-    return {"error": {**said, **problem.extra}}
+    return {"error": {**said, **problem.extra, **shown(notices)}}
 
 
 def _kind(problem: Problem) -> tuple[int, str, str]:
@@ -200,7 +205,8 @@ async def chat_completions(call: Call[ChatRequest]) -> Reply:
     if not request.answerable:
         raise NoAnswer(StillRunning().problem(), request.id)
     try:
-        return Reply(_completion(request, await hand_over(call.services, request)), 200, headers)
+        text = await hand_over(call.services, request)
+        return Reply(_completion(request, text, call.access.notices), 200, headers)
     except AnswerStopped as stop:
         await withheld(call.services, stop)
         raise
@@ -239,7 +245,7 @@ async def _chunks(
         made = ChatChunk(id=name, created=created, model=model, choices=list(choices), **more)
         return event(made.model_dump_json(exclude_none=True))
 
-    part, sent = first, 0
+    part, sent, notices = first, 0, call.access.notices
     try:
         yield chunk(ChunkChoice(delta=Delta(role="assistant", content="")))
         while isinstance(part, Piece):
@@ -249,19 +255,19 @@ async def _chunks(
         text = await hand_over(call.services, part)
         if rest := text[sent:]:
             yield chunk(ChunkChoice(delta=Delta(content=rest)))
-        completion = _completion(part, text)
+        completion = _completion(part, text, notices)
         end = ChunkChoice(delta=Delta(), finish_reason=completion.choices[0].finish_reason)
-        yield chunk(end, sources=completion.sources or None)
+        yield chunk(end, sources=completion.sources or None, notices=notices or None)
         if wants_usage:
             yield chunk(usage=completion.usage)
         yield event("[DONE]")
     except AnswerStopped as stop:
         await withheld(call.services, stop)
-        yield event(json.dumps(_said(stop)))
+        yield event(json.dumps(_said(stop, notices)))
     except ProblemError as error:
-        yield event(json.dumps(_said(error)))
+        yield event(json.dumps(_said(error, notices)))
     except StoreError:
-        yield event(json.dumps(_said(NotAvailable())))
+        yield event(json.dumps(_said(NotAvailable(), notices)))
 
 
 @operation(bp, "GET", "openai/v1/models", answers={200: Models}, errors=openai_error)
@@ -309,7 +315,7 @@ def _ignored(body: ChatRequest) -> dict[str, str]:
     return {"x-ignored-parameters": ", ".join(ignored)} if ignored else {}
 
 
-def _completion(request: Request, text: str) -> ChatCompletion:
+def _completion(request: Request, text: str, notices: list[Notice]) -> ChatCompletion:
     assert request.model is not None
     asked, said = request.model.input_tokens or 0, request.model.output_tokens or 0
     return ChatCompletion(
@@ -319,6 +325,7 @@ def _completion(request: Request, text: str) -> ChatCompletion:
         choices=[ChatChoice(message=ChatAnswer(content=text), finish_reason=request.model.finish_reason)],
         usage=ChatUsage(prompt_tokens=asked, completion_tokens=said, total_tokens=asked + said),
         sources=request.sources,
+        notices=notices,
     )
 
 

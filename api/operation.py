@@ -6,7 +6,7 @@ function that Azure calls, the gate before it, and the OpenAPI document; a route
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from api.body import TEXT_CHARACTERS, read_body, read_query
 from api.caller import caller_of
 from api.problems import Events, NoAnswer, NotAvailable, Streamed, problem_response, response
-from governance.access import Access, Role, RoleMissing, access_of
+from governance.access import Access, Notice, Role, RoleMissing, access_of
 from governance.audit import NOTES
 from governance.changes import Journal, as_seen
 from governance.identity import Caller, TokenRefused
@@ -150,12 +150,12 @@ def operation[Body: BaseModel | None](
     support: bool = False,
     tagged: bool = False,
     streams: bool = False,
-    errors: Callable[[ProblemError], Response] = problem_response,
+    errors: Callable[[ProblemError, Sequence[Notice]], Response] = problem_response,
 ) -> Callable[[Handler[Body]], Handler[Body]]:
     """Registers a handler as the HTTP function of its name, behind the gate.
 
     ``outside`` is what somebody is told who holds none of the roles: about an assistant, that there is none. ``errors``
-    gives errors their shape.
+    gives errors their shape, with the notices in force for whoever passed the gate.
     """
 
     def register(handler: Handler[Body]) -> Handler[Body]:
@@ -177,11 +177,13 @@ def operation[Body: BaseModel | None](
 
         async def answered(req: Request) -> Response:
             actor = ""
+            notices: Sequence[Notice] = ()
             try:
                 services = await platform()
                 caller = await caller_of(req, services)
                 actor = caller.oid
                 access = await _admitted(declared, caller, services, outside)
+                notices = access.notices
                 reply = await handler(Call(req, services, access, declared, body))
                 shape = reply.body.shape if isinstance(reply.body, Streamed) else type(reply.body)
                 declares = (answers[reply.status], *([Events] if streams else []))
@@ -190,20 +192,20 @@ def operation[Body: BaseModel | None](
             except TokenRefused as error:
                 log.info("%s: token refused: %s", declared.name, error)
                 await _note(services, Refused(error.type, because=str(error)))
-                return errors(error)
+                return errors(error, notices)
             except (NoAnswer, SupportOnly) as error:  # which have events of their own
-                return errors(error)
+                return errors(error, notices)
             except ProblemError as error:
                 if (problem := error.problem()).kind.status in REFUSED:
                     await _note(services, Refused(problem.type, declared.name, actor))
-                return errors(error)
+                return errors(error, notices)
             except (StoreError, BusUnavailable, LogsUnavailable) as error:
                 log.warning("%s: %s: %s", declared.name, type(error).__name__, error)
-                return errors(NotAvailable())
+                return errors(NotAvailable(), notices)
             except Exception as error:
                 # Its message may hold anything, so only its type is logged.
                 log.error("%s: %s", declared.name, type(error).__name__)
-                return errors(NotAvailable())
+                return errors(NotAvailable(), notices)
 
         answered.__name__ = handler.__name__  # by which Azure knows it
         bp.route(route, methods=[method])(answered)

@@ -1,7 +1,7 @@
 """What is answered becomes JSON or a table here, and errors become problem+json (RFC 9457); nowhere else."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, RootModel
 
+from governance.access import Notice
 from governance.problems import Problem, ProblemError
 
 
@@ -74,7 +75,12 @@ def media_type(shape: type[BaseModel]) -> str:
     return media_types.get(shape, "application/json")
 
 
-def problem_body(error: ProblemError) -> dict[str, Any]:
+def shown(notices: Sequence[Notice]) -> dict[str, Any]:
+    """What an error says of the notices in force: one of them may be the reason."""
+    return {"notices": [notice.model_dump(mode="json") for notice in notices]} if notices else {}
+
+
+def problem_body(error: ProblemError, notices: Sequence[Notice]) -> dict[str, Any]:
     problem = error.problem()
     return {
         "type": f"/problems/{problem.type}",
@@ -83,11 +89,12 @@ def problem_body(error: ProblemError) -> dict[str, Any]:
         "detail": problem.detail,
         **({"request_id": error.request_id} if isinstance(error, NoAnswer) else {}),
         **problem.extra,
+        **shown(notices),
     }
 
 
-def problem_response(error: ProblemError) -> Response:
-    body, kind = problem_body(error), error.problem().kind
+def problem_response(error: ProblemError, notices: Sequence[Notice]) -> Response:
+    body, kind = problem_body(error, notices), error.problem().kind
     headers = {}
     if kind.retry_after_seconds is not None:
         headers["Retry-After"] = str(kind.retry_after_seconds)

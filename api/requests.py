@@ -13,12 +13,12 @@ from api.asking import AnswerStopped, Asked, Piece, ask, hand_over, stream, with
 from api.operation import Call, Reply, operation
 from api.problems import Events, NoAnswer, NotAvailable, Streamed, event, problem_body
 from governance import requests
+from governance.access import Notice
 from governance.changes import Conflict
 from governance.problems import ProblemError
 from governance.requests import Request, RequestOver, Source
 from routing.assistants import AssistantUnknown, find_assistant
 from services.documents import StoreError
-from services.platform import Platform
 
 bp = df.Blueprint()
 
@@ -59,6 +59,7 @@ class Accepted(BaseModel):
     conversation_id: str | None
     status: Literal["running"] = "running"
     status_url: str
+    notices: list[Notice]
 
 
 class Window(BaseModel):
@@ -103,6 +104,8 @@ class Answer(BaseModel):
     model: ModelUsed
     usage: Usage
     cost: Cost
+    notices: list[Notice]
+    """Those in force when it was asked for, the latest first: of incidents and planned stops, to be shown as text."""
 
 
 @operation(
@@ -130,7 +133,7 @@ async def ingest(call: Call[Question]) -> Reply:
         return replace(await _streamed(call, asked), headers=applied)
     request = await ask(call, asked)
     try:
-        reply = await _reply(call.services, request)
+        reply = await _reply(call, request)
     except AnswerStopped as stop:
         await withheld(call.services, stop)
         raise
@@ -144,31 +147,31 @@ async def _streamed(call: Call[Question], asked: Asked) -> Reply:
     parts = stream(call, asked)
     first = await anext(parts)
     if isinstance(first, Request) and not (first.answerable and first.problem is None):
-        return await _reply(call.services, first)
-    return Reply(Streamed(Events, _events(call.services, first, parts)))
+        return await _reply(call, first)
+    return Reply(Streamed(Events, _events(call, first, parts)))
 
 
 async def _events(
-    services: Platform, first: Piece | Request, parts: AsyncIterator[Piece | Request]
+    call: Call[Question], first: Piece | Request, parts: AsyncIterator[Piece | Request]
 ) -> AsyncIterator[str]:
     """Each window as ``window``; at the end all of it as ``answer``, or why there is none as ``problem``."""
-    part, sent = first, 0
+    part, sent, notices = first, 0, call.access.notices
     try:
         while isinstance(part, Piece):
             yield event(Window(text=part.text).model_dump_json(), "window")
             sent += len(part.text)
             part = await anext(parts)
-        text = await hand_over(services, part)
+        text = await hand_over(call.services, part)
         if rest := text[sent:]:
             yield event(Window(text=rest).model_dump_json(), "window")
-        yield event(_answer(part, text).model_dump_json(), "answer")
+        yield event(_answer(part, text, notices).model_dump_json(), "answer")
     except AnswerStopped as stop:
-        await withheld(services, stop)
-        yield event(json.dumps(problem_body(stop)), "problem")
+        await withheld(call.services, stop)
+        yield event(json.dumps(problem_body(stop, notices)), "problem")
     except ProblemError as error:
-        yield event(json.dumps(problem_body(error)), "problem")
+        yield event(json.dumps(problem_body(error, notices)), "problem")
     except StoreError:
-        yield event(json.dumps(problem_body(NotAvailable())), "problem")
+        yield event(json.dumps(problem_body(NotAvailable(), notices)), "problem")
 
 
 def _preferred(call: Call[Question]) -> tuple[float, dict[str, str]]:
@@ -186,7 +189,7 @@ def _preferred(call: Call[Question]) -> tuple[float, dict[str, str]]:
 @operation(bp, "GET", "requests/{request_id}", answers={200: Answer, 202: Accepted})
 async def get_request(call: Call[None]) -> Reply:
     """What became of a request of the caller's own, as long as the assistant is still theirs to ask."""
-    return await _reply(call.services, await _own(call))
+    return await _reply(call, await _own(call))
 
 
 @operation(bp, "DELETE", "requests/{request_id}", answers={202: Accepted})
@@ -199,7 +202,7 @@ async def cancel_request(call: Call[None]) -> Reply:
         await requests.cancel(call.services.store.requests, request)
     except RequestOver:
         raise Conflict(ENDED) from None
-    return _later(request)
+    return _later(call, request)
 
 
 async def _own(call: Call[None]) -> Request:
@@ -213,22 +216,22 @@ async def _own(call: Call[None]) -> Request:
     return request
 
 
-async def _reply(services: Platform, request: Request) -> Reply:
+async def _reply(call: Call[Any], request: Request) -> Reply:
     if not request.answerable:
-        return _later(request)
-    return Reply(_answer(request, await hand_over(services, request)))
+        return _later(call, request)
+    return Reply(_answer(request, await hand_over(call.services, request), call.access.notices))
 
 
-def _later(request: Request) -> Reply:
-    url = f"/api/requests/{request.id}"
+def _later(call: Call[Any], request: Request) -> Reply:
+    url, notices = f"/api/requests/{request.id}", call.access.notices
     return Reply(
-        Accepted(request_id=request.id, conversation_id=request.conversation, status_url=url),
+        Accepted(request_id=request.id, conversation_id=request.conversation, status_url=url, notices=notices),
         202,
         {"Location": url, "Retry-After": "2"},
     )
 
 
-def _answer(request: Request, text: str) -> Answer:
+def _answer(request: Request, text: str, notices: list[Notice]) -> Answer:
     assert request.model is not None
     return Answer(
         request_id=request.id,
@@ -241,4 +244,5 @@ def _answer(request: Request, text: str) -> Answer:
         model=ModelUsed(endpoint=request.model.endpoint, name=request.model.model, region=request.model.region),
         usage=Usage(input_tokens=request.model.input_tokens, output_tokens=request.model.output_tokens),
         cost=Cost(micro_units=request.cost_micro, currency=request.model.currency),
+        notices=notices,
     )

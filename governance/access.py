@@ -3,6 +3,9 @@
 They live in one partition of ``config``, which one query reads at every call: nothing here is cached. A role may be
 limited to teams; a role that is not covers every team and the platform. A caller who holds an open support grant may
 read what support may read, and nothing else, whatever other groups they are in.
+
+The notices in force come with the same query, so that every answer can carry them at no operation more (claim P4).
+They open and close nothing.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -103,6 +106,22 @@ class Grant(BaseModel):
         return self.closed_at is None and now < self.until
 
 
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Notice(BaseModel):
+    """What platform admins tell everybody here, from a time until another: an incident upstream, a planned stop."""
+
+    id: str
+    text: str
+    severity: Severity
+    begins_at: Timestamp
+    ends_at: Timestamp
+
+
 @dataclass(frozen=True)
 class Scope:
     """The teams that a role reaches; None for all of them and the platform."""
@@ -142,6 +161,8 @@ class Access:
     roles: dict[Role, Scope]
     grant: Grant | None
     """The open support grant that the caller holds."""
+    notices: list[Notice]
+    """Those in force, the latest first; none for somebody who has neither team nor role here, or holds a grant."""
 
     def scope(self, *roles: Role) -> Scope:
         """What these roles reach together."""
@@ -169,6 +190,7 @@ _MINE = """
     SELECT * FROM c WHERE c.type = 'role'
     OR (c.type = 'team' AND ARRAY_CONTAINS(@groups, c["group"]))
     OR (c.type = 'grant' AND c.until > @now AND NOT IS_DEFINED(c.closed_at))
+    OR (c.type = 'notice' AND c.begins_at <= @now AND c.ends_at > @now)
 """
 
 
@@ -178,7 +200,7 @@ async def access_of(config: Items, caller: Caller, first_admins: str, now: datet
     ``first_admins`` is the group whose members are platform administrators as long as nobody has bound that role.
     """
     parameters = {"@groups": sorted(caller.groups), "@now": utc_text(now)}
-    teams, roles, grant = [], {Role.PLATFORM_ADMIN: [Binding(group=first_admins)]}, None
+    teams, roles, grant, notices = [], {Role.PLATFORM_ADMIN: [Binding(group=first_admins)]}, None, []
     async for document in config.query(_MINE, parameters, partition=ACCESS):
         match document["type"]:
             case "team":
@@ -189,14 +211,19 @@ async def access_of(config: Items, caller: Caller, first_admins: str, now: datet
                 found = grant_in(document)
                 if found.is_for(caller) and found.is_open(now):
                     grant = found
+            case "notice":
+                notices.append(notice_in(document))
     scopes = {role: _scope_in(bindings, caller) for role, bindings in roles.items()}
     if scopes[Role.PLATFORM_ADMIN] != EVERYWHERE:
         del scopes[Role.PLATFORM_ADMIN]  # it is the platform's: limited to teams, which no route allows, it is none
+    held = {role: scope for role, scope in scopes.items() if scope != NOWHERE}
+    of_the_house = grant is None and (teams or held)
     return Access(
         caller=caller,
         teams=sorted(teams, key=lambda team: team.name),
-        roles={role: scope for role, scope in scopes.items() if scope != NOWHERE},
+        roles=held,
         grant=grant,
+        notices=sorted(notices, key=lambda notice: notice.begins_at, reverse=True) if of_the_house else [],
     )
 
 
@@ -263,3 +290,15 @@ def grant_document(grant: Grant) -> dict[str, Any]:
 
 def grant_in(document: dict[str, Any]) -> Grant:
     return Grant.model_validate({**document, "id": document["id"].removeprefix("grant:")})
+
+
+def notice_document(notice: Notice) -> dict[str, Any]:
+    return {
+        **{"kind": ACCESS, "type": "notice", "v": 1},
+        **notice.model_dump(mode="json"),
+        "id": f"notice:{notice.id}",
+    }
+
+
+def notice_in(document: dict[str, Any]) -> Notice:
+    return Notice.model_validate({**document, "id": document["id"].removeprefix("notice:")})

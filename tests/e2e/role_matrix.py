@@ -78,6 +78,7 @@ PUBLISHER = frozenset({Role.PUBLISHER})
 ADMIN = frozenset({Role.PLATFORM_ADMIN})
 ADMIN_AUDITOR = frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR})
 ADMIN_IT_OPS = frozenset({Role.PLATFORM_ADMIN, Role.IT_OPS})
+OBSERVERS = frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.IT_OPS})
 GOVERNOR = frozenset({Role.GOVERNOR})
 GOVERNOR_AUDITOR = frozenset({Role.GOVERNOR, Role.AUDITOR})
 NAMERS = frozenset({Role.GOVERNOR, Role.AUDITOR, Role.PUBLISHER})
@@ -122,6 +123,7 @@ ENDPOINT = {
 ROUTE = {**REASON, "endpoints": ["own-model"]}
 CAP = {**REASON, "limit_micro": 1, "currency": "EUR"}
 TOO_LATE = {**REASON, "person": "51c70400-0000-4000-8000-0000000000ff", "until": "2020-01-01T00:00:00Z"}
+PASSED = {**REASON, "text": "It is over.", "severity": "info", "ends_at": "2020-01-01T00:00:00Z"}
 
 _TEAMS = ("200 finance sales", "200 finance", "200 sales")
 _NEVER = ("", "", "")
@@ -275,6 +277,13 @@ ROWS = (
     # Costs: of the teams that the role reaches.
     Row("get_costs", "GET /api/costs", READERS, (OK, OK, OK), ROLE_MISSING),
     Row("get_costs_table", "GET /api/costs.csv", READERS, (OK, OK, OK), ROLE_MISSING),
+
+    # Notices.
+    Row("list_notices", "GET /api/notices", OBSERVERS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("publish_notice", "POST /api/notices",
+        ADMIN, (CONFLICT, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, PASSED),
+    Row("withdraw_notice", "POST /api/notices/none/withdraw",
+        ADMIN, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, REASON),
 
     # Support.
     Row("list_grants", "GET /api/support-grants", ADMIN_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),

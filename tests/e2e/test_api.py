@@ -84,6 +84,7 @@ async def test_when_the_answer_is_late_then_202_says_where_it_will_be(impatient:
         accepted = reply.body
         url = f"/api/requests/{accepted['request_id']}"
         told = {"request_id": accepted["request_id"], "conversation_id": None, "status": "running", "status_url": url}
+        told |= {"notices": []}
         assert accepted == told
         assert (reply.headers["Location"], int(reply.headers["Retry-After"]) > 0) == (url, True)
         (await impatient.status(accepted["request_id"], person="bob")).is_problem(404, "not-found")

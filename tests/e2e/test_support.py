@@ -45,7 +45,14 @@ async def test_when_there_is_no_grant_then_the_vendor_gets_nothing(asking: Askin
     for name in exports:
         assert "sales" not in replies.pop(name).text
     answered = {name: reply.body for name, reply in replies.items() if reply.status == 200}
-    nobody: dict[str, Any] = {"oid": victor(asking), "teams": [], "roles": [], "assistants": [], "support": None}
+    nobody: dict[str, Any] = {
+        "oid": victor(asking),
+        "teams": [],
+        "roles": [],
+        "assistants": [],
+        "support": None,
+        "notices": [],
+    }
     assert answered.pop("get_me") == nobody
     assert answered.pop("list_assistants") == {"assistants": []}
     assert answered.pop("list_conversations") == {"conversations": [], "before": None}
@@ -76,7 +83,7 @@ async def test_when_a_grant_is_open_then_its_holder_reads_what_support_may_and_e
     assert {(event["Outcome"], event["Reason"]) for event in events} == {("done", f"for a {to}")}
     mine = {"id": grant["id"], "until": grant["until"]}
     me = replies["get_me"].body
-    assert me == {"oid": victor(asking), "teams": [], "roles": [], "assistants": [], "support": mine}
+    assert me == {"oid": victor(asking), "teams": [], "roles": [], "assistants": [], "support": mine, "notices": []}
     health = replies["get_health"].body
     assert health["platform_stopped"] is False
     assert {check["service"]: check["answers"] for check in health["checks"]} == dict.fromkeys(

@@ -69,7 +69,7 @@ def team(id_: str, group: str = SALES) -> Team:
 
 
 def access(*teams: Team, roles: dict[Role, Scope] | None = None) -> Access:
-    return Access(caller=caller(), teams=list(teams), roles=roles or {}, grant=None)
+    return Access(caller=caller(), teams=list(teams), roles=roles or {}, grant=None, notices=[])
 
 
 class Partition:
