@@ -14,6 +14,7 @@ from api import (
     documents,
     endpoints,
     escalations,
+    health,
     notices,
     openai_api,
     openapi,
@@ -70,6 +71,7 @@ for blueprint in (
     caps.bp,  # HTTP: cost caps
     costs.bp,  # HTTP: what everything cost
     notices.bp,  # HTTP: notices to everybody
+    health.bp,  # HTTP: whether the app lives, and which services answer
     support.bp,  # HTTP: support grants, and what support may read
     openapi.bp,  # HTTP: get_openapi
 ):

@@ -11,6 +11,7 @@ import azure.durable_functions as df
 from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 
+from api.health import Alive
 from api.operation import OPERATIONS, Call, Operation, Reply, operation
 from api.problems import Events, media_type
 from governance.problems import PROBLEM_TYPES
@@ -50,13 +51,14 @@ async def get_openapi(call: Call[None]) -> Reply:  # noqa: ARG001
 def document() -> dict[str, Any]:
     """Every operation there is, in the order of its path."""
     operations = sorted(OPERATIONS.values(), key=lambda each: (each.route, each.method))
-    models = {model for each in operations for model in _models(each)} | {ProblemDetails}
+    models: set[type[BaseModel]] = {model for each in operations for model in _models(each)} | {Alive, ProblemDetails}
     ordered = sorted(models, key=lambda model: model.__name__)
     references, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=SCHEMAS)
     named: dict[Any, Any] = {model: reference for (model, _), reference in references.items()}
     paths: dict[str, Any] = {}
     for each in operations:
         paths.setdefault(f"/api/{each.route}", {})[each.method.lower()] = _operation(each, named)
+    paths["/api/health"] = {"get": _alive(named)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Governed assistants", "version": VERSION, "description": DESCRIPTION},
@@ -117,6 +119,19 @@ def _operation(declared: Operation, named: dict[Any, Any]) -> dict[str, Any]:
     if declared.support:
         described["x-support"] = True
     return described
+
+
+def _alive(named: dict[Any, Any]) -> dict[str, Any]:
+    """What has no gate, and so is no operation."""
+    return {
+        "operationId": "get_alive",
+        "summary": "Whether the process answers. No token is asked for.",
+        "security": [],
+        "parameters": [],
+        "responses": {
+            "200": {"description": _first_line(Alive), "content": {media_type(Alive): {"schema": named[Alive]}}}
+        },
+    }
 
 
 def _query(declared: Operation) -> list[dict[str, Any]]:

@@ -3,22 +3,18 @@
 import asyncio
 import importlib.metadata
 import platform as python
-from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Self
 
 import azure.durable_functions as df
-from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
+from pydantic import AwareDatetime, BaseModel, model_validator
 
 from api.operation import Call, Reply, operation
 from api.reason import Reason
 from governance import support
 from governance.access import Grant, GroupId, Role
-from governance.switches import PLATFORM, SWITCH_ID
 from routing.overview import Configuration, overview
-from services.bus import AUDIT, AUDIT_REJECTED, REQUESTS, BusUnavailable, Depth
-from services.documents import StoreError
-from services.logs import LogsUnavailable
+from services.bus import AUDIT, AUDIT_REJECTED, REQUESTS, Depth
 from services.version import VERSION
 
 bp = df.Blueprint()
@@ -50,18 +46,6 @@ class NewGrant(Reason):
 
 class Grants(BaseModel):
     grants: list[Grant]
-
-
-class Check(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    service: str
-    answers: bool
-
-
-class Health(BaseModel):
-    platform_stopped: bool
-    checks: list[Check]
 
 
 class Installed(BaseModel):
@@ -123,30 +107,10 @@ async def close_grant(call: Call[Reason]) -> Reply:
     return Reply(grant)
 
 
-@operation(bp, "GET", "support/health", answers={200: Health}, roles=OBSERVERS, support=True)
-async def get_health(call: Call[None]) -> Reply:
-    """Whether the services that the product needs answer."""
-    _require_observer(call)
-    services = call.services
-    switch = await services.store.control.read(SWITCH_ID, PLATFORM)
-    checks = {
-        "cosmos": services.store.requests.read("health", "health"),
-        "servicebus": services.bus.depth(REQUESTS),
-        "loganalytics": services.audit_log.query("AuditEvents_CL | take 1 | project EventId", timedelta(hours=1)),
-    }
-    answers = await asyncio.gather(*map(_answers, checks.values()))
-    return Reply(
-        Health(
-            platform_stopped=switch is not None and switch["stopped"],
-            checks=[Check(service=name, answers=answer) for name, answer in zip(checks, answers, strict=True)],
-        )
-    )
-
-
 @operation(bp, "GET", "support/versions", answers={200: Installed}, roles=OBSERVERS, support=True)
 async def get_versions(call: Call[None]) -> Reply:
     """What is installed."""
-    _require_observer(call)
+    require_observer(call)
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return Reply(Installed(product=VERSION, python=python.python_version(), packages=packages))
 
@@ -154,14 +118,14 @@ async def get_versions(call: Call[None]) -> Reply:
 @operation(bp, "GET", "support/configuration", answers={200: Configuration}, roles=OBSERVERS, support=True)
 async def get_configuration(call: Call[None]) -> Reply:
     """What is configured, without prompts, patterns, addresses and secrets."""
-    _require_observer(call)
+    require_observer(call)
     return Reply(await overview(call.services.store.config, call.services.settings.platform_admin_group))
 
 
 @operation(bp, "GET", "support/queues", answers={200: Queues}, roles=OBSERVERS, support=True)
 async def get_queues(call: Call[None]) -> Reply:
     """How much is waiting, and how much was given up. Replies are not counted: they expire in minutes."""
-    _require_observer(call)
+    require_observer(call)
     names = (REQUESTS, AUDIT, AUDIT_REJECTED)
     depths = await asyncio.gather(*(call.services.bus.depth(name) for name in names))
     return Reply(
@@ -172,7 +136,7 @@ async def get_queues(call: Call[None]) -> Reply:
 @operation(bp, "GET", "support/errors", answers={200: Errors}, roles=OBSERVERS, support=True)
 async def get_errors(call: Call[None]) -> Reply:
     """How the requests of the last day ended, counted; nothing of what they said."""
-    _require_observer(call)
+    require_observer(call)
     kql = (
         "AuditEvents_CL | where EventType == 'request'"
         " | summarize arg_max(Revision, Outcome, Reason) by EventId"
@@ -188,14 +152,7 @@ async def get_errors(call: Call[None]) -> Reply:
     )
 
 
-def _require_observer(call: Call[None]) -> None:
+def require_observer(call: Call[None]) -> None:
+    """Raises :class:`governance.access.RoleMissing`; the holder of a grant has passed the gate."""
     if call.access.grant is None:
         call.access.require(*OBSERVERS, team=None)
-
-
-async def _answers(check: Awaitable[object]) -> bool:
-    try:
-        await check
-    except (StoreError, BusUnavailable, LogsUnavailable):
-        return False
-    return True

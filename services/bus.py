@@ -130,6 +130,14 @@ class Bus:
             at_least=max(messages, dead) > MOST_COUNTED,
         )
 
+    async def glance(self, queue: str) -> None:
+        """Whether Service Bus answers: it is asked what comes first in a queue. Raises :class:`BusUnavailable`."""
+        try:
+            async with asyncio.timeout(COUNT_TIMEOUT_SECONDS), self._client.get_queue_receiver(queue) as receiver:
+                await receiver.peek_messages(1)
+        except (ServiceBusError, TimeoutError, OSError, ValueError) as error:
+            raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
+
     async def _count(self, queue: str, sub_queue: ServiceBusSubQueue | None) -> int:
         """The number of messages, or one more than are counted."""
         count = 0

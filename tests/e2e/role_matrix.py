@@ -72,6 +72,8 @@ def _holders(body: Any) -> Iterable[str]:
     return (each["owner_team"] for each in body["collections"])
 
 
+WITHOUT_A_GATE = {"get_alive": "/api/health"}
+"""What everybody may call, also without a token: it says that the process answers."""
 NOBODY = frozenset[Role]()
 ANYBODY = frozenset(Role)
 PUBLISHER = frozenset({Role.PUBLISHER})
@@ -291,7 +293,7 @@ ROWS = (
         ADMIN, (CONFLICT, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, TOO_LATE),
     Row("close_grant", "POST /api/support-grants/none/close",
         ADMIN, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, REASON),
-    Row("get_health", "GET /api/support/health",
+    Row("get_health", "GET /api/health/ready",
         ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
     Row("get_versions", "GET /api/support/versions",
         ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),

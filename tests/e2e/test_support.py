@@ -87,7 +87,7 @@ async def test_when_a_grant_is_open_then_its_holder_reads_what_support_may_and_e
     health = replies["get_health"].body
     assert health["platform_stopped"] is False
     assert {check["service"]: check["answers"] for check in health["checks"]} == dict.fromkeys(
-        ("cosmos", "servicebus", "loganalytics"), True
+        ("cosmos", "servicebus", "loganalytics", "entra", "graph", "blobs", "contentsafety"), True
     )
     assert replies["get_versions"].body["packages"].keys() >= {"azure-cosmos", "openai", "numpy"}
     configuration = replies["get_configuration"].body

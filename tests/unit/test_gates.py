@@ -1,6 +1,7 @@
 """No way round the gates: of all the app's functions, only ``infer``, the checks (a model as judge) and the governors'
 test of an endpoint can come to call a model, and they only through ``governed_call``; only ``ground`` and
-``embed_chunks`` one that makes vectors, through ``governed_embeddings``; and every HTTP function checks who calls.
+``embed_chunks`` one that makes vectors, through ``governed_embeddings``; and every HTTP function checks who calls, but
+for the one that says no more than that it was called.
 
 What a function can come to call is taken from its code: every function or method of the product whose name occurs in
 it, and so on from there. That is more than it does call, so nothing that it calls is missed, but for a name that is put
@@ -44,8 +45,9 @@ OURS = {
     *("list_endpoints", "get_endpoint", "put_endpoint", "try_endpoint", "list_routes", "get_route", "put_route"),
     *("list_notices", "publish_notice", "withdraw_notice"),
     *("list_grants", "open_grant", "close_grant"),
-    *("get_health", "get_versions", "get_configuration", "get_queues", "get_errors"),
+    *("get_alive", "get_health", "get_versions", "get_configuration", "get_queues", "get_errors"),
 }
+WITHOUT_A_GATE = {"get_alive"}
 DURABLES_OWN = {"BuiltIn__HttpActivity", "BuiltIn__HttpPollOrchestrator"}
 """What Durable adds to every app, for orchestrators that make HTTP calls; ours asks for neither."""
 
@@ -163,9 +165,17 @@ def test_when_functions_are_followed_then_every_http_function_checks_who_calls(
     calls: Calls, functions: dict[str, Any]
 ) -> None:
     http = {name for name, each in functions.items() if each.get_trigger().get_binding_name() == "httpTrigger"}
-    assert http == OPERATIONS.keys()
+    assert http == OPERATIONS.keys() | WITHOUT_A_GATE
     for check in ("governance.identity.TokenChecker.check", "governance.access.access_of"):
-        assert http <= reaching(calls, functions, check)
+        assert http - WITHOUT_A_GATE <= reaching(calls, functions, check)
+
+
+@pytest.mark.claim("I1")
+def test_when_a_function_has_no_gate_then_it_comes_to_nothing_that_there_is(
+    calls: Calls, functions: dict[str, Any]
+) -> None:
+    for name in WITHOUT_A_GATE:
+        assert calls.reachable(functions[name].get_user_function()) == {f"api.health.{name}"}
 
 
 def test_when_the_governed_call_is_followed_then_every_gate_is_there(calls: Calls) -> None:

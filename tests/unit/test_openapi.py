@@ -38,6 +38,11 @@ def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
             yield path, method, described
 
 
+def gated(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """Those that a token is needed for."""
+    return ((path, method, each) for path, method, each in operations(document) if "security" not in each)
+
+
 def inside(value: Any) -> Iterator[Any]:
     """The value, and everything in it."""
     yield value
@@ -103,17 +108,23 @@ def test_when_a_path_has_parameters_then_they_and_no_others_are_declared(documen
 
 
 def test_when_an_operation_needs_an_etag_then_its_headers_are_declared(document: Json) -> None:
-    for _, _, each in operations(document):
+    for _, _, each in gated(document):
         headers = {parameter["name"] for parameter in each["parameters"] if parameter["in"] == "header"}
         tagged = OPERATIONS[each["operationId"]].tagged
         assert headers == ({"If-Match", "If-None-Match"} if tagged else set())
 
 
 def test_when_an_operation_is_for_roles_or_support_then_it_is_said(document: Json) -> None:
-    for _, _, each in operations(document):
+    for _, _, each in gated(document):
         declared = OPERATIONS[each["operationId"]]
         assert tuple(each.get("x-roles", ())) == declared.roles
         assert each.get("x-support", False) is declared.support
+
+
+@pytest.mark.claim("I1")
+def test_when_an_operation_has_no_gate_then_it_is_said_and_there_is_one(document: Json) -> None:
+    ((path, method, each),) = [found for found in operations(document) if found not in list(gated(document))]
+    assert (path, method, each["security"]) == ("/api/health", "get", [])
 
 
 def test_when_operations_are_described_then_as_openapi_has_it(document: Json) -> None:
@@ -121,7 +132,7 @@ def test_when_operations_are_described_then_as_openapi_has_it(document: Json) ->
         assert re.fullmatch(r"/api(/[a-z0-9.-]+|/{\w+})+", path)
         assert not path.startswith("/api/admin"), "the platform reserves it"
         assert item.keys() <= PATH_ITEM
-    for _, method, each in operations(document):
+    for _, method, each in gated(document):
         assert each.keys() <= OPERATION
         assert each["summary"].endswith((".", "``.")), each["operationId"]
         assert ("requestBody" in each) == (method not in ("get", "delete"))
