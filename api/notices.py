@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from api.operation import Call, Reply, operation
 from api.reason import Reason
 from governance import notices
-from governance.access import Notice, Role, Severity
+from governance.access import Notice, Role, NoticeSeverity
 
 bp = df.Blueprint()
 
@@ -16,7 +16,7 @@ READERS = (Role.PLATFORM_ADMIN, Role.AUDITOR, Role.IT_OPS)
 
 class NewNotice(Reason):
     text: str = Field(min_length=1, max_length=1000)
-    severity: Severity
+    severity: NoticeSeverity
     begins_at: AwareDatetime | None = None
     """At once, if it is not said or has passed."""
     ends_at: AwareDatetime

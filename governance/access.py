@@ -106,7 +106,7 @@ class Grant(BaseModel):
         return self.closed_at is None and now < self.until
 
 
-class Severity(StrEnum):
+class NoticeSeverity(StrEnum):
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
@@ -117,7 +117,7 @@ class Notice(BaseModel):
 
     id: str
     text: str
-    severity: Severity
+    severity: NoticeSeverity
     begins_at: Timestamp
     ends_at: Timestamp
 

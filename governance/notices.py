@@ -7,7 +7,7 @@ another: what people were told stays in the trail as it was.
 
 from datetime import datetime, timedelta
 
-from governance.access import ACCESS, Notice, Severity, notice_document, notice_in
+from governance.access import ACCESS, Notice, NoticeSeverity, notice_document, notice_in
 from governance.changes import Conflict, Journal, Outdated, change_event
 from governance.problems import ProblemError
 from services.clock import utc_now, uuid7
@@ -35,7 +35,7 @@ async def publish_notice(
     journal: Journal,
     *,
     text: str,
-    severity: Severity,
+    severity: NoticeSeverity,
     begins_at: datetime | None,
     ends_at: datetime,
     actor: str,
