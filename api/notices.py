@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from api.operation import Call, Reply, operation
 from api.reason import Reason
 from governance import notices
-from governance.access import Notice, Role, NoticeSeverity
+from governance.access import Notice, NoticeSeverity, Role
 
 bp = df.Blueprint()
 
