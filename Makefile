@@ -12,10 +12,11 @@
 #   make bench-flags       how many injections and requests for harm are flagged, and harmless texts       DATA=FOLDER
 #   make claims  which promises of docs/claims.md are kept, and by which tests
 #   make openapi write docs/openapi.json anew, after a change of the HTTP API
+#   make infra-check  the Bicep files parse, checkov passes, code and infrastructure say the same
 #   make lint    lint, types, contracts
 #   make clean   remove what these made
 
-.PHONY: demo up test bench faults bench-guardrails bench-flags claims openapi lint clean bootstrap
+.PHONY: demo up test bench faults bench-guardrails bench-flags claims openapi infra-check lint clean bootstrap
 python := .venv/bin/python
 
 demo: bootstrap
@@ -46,11 +47,14 @@ claims: bootstrap
 openapi: bootstrap
 	@$(python) -m scripts.openapi
 
+infra-check: bootstrap
+	@scripts/infra-check
+
 lint: bootstrap
 	@scripts/check lint
 
 clean:
-	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-infra .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 bootstrap:
