@@ -20,6 +20,7 @@ from api import (
     openapi,
     policies,
     publishing,
+    queues,
     reactions,
     reports,
     requests,
@@ -72,6 +73,7 @@ for blueprint in (
     costs.bp,  # HTTP: what everything cost
     notices.bp,  # HTTP: notices to everybody
     health.bp,  # HTTP: whether the app lives, and which services answer
+    queues.bp,  # HTTP: how much waits, dead letters
     support.bp,  # HTTP: support grants, and what support may read
     openapi.bp,  # HTTP: get_openapi
 ):

@@ -1,6 +1,5 @@
 """Support grants, which platform admins open and close, and what their holders (and IT Operations) may read."""
 
-import asyncio
 import importlib.metadata
 import platform as python
 from datetime import timedelta
@@ -14,7 +13,6 @@ from api.reason import Reason
 from governance import support
 from governance.access import Grant, GroupId, Role
 from routing.overview import Configuration, overview
-from services.bus import AUDIT, AUDIT_REJECTED, REQUESTS, Depth
 from services.version import VERSION
 
 bp = df.Blueprint()
@@ -52,14 +50,6 @@ class Installed(BaseModel):
     product: str
     python: str
     packages: dict[str, str]
-
-
-class Queue(Depth):
-    name: str
-
-
-class Queues(BaseModel):
-    queues: list[Queue]
 
 
 class Outcomes(BaseModel):
@@ -120,17 +110,6 @@ async def get_configuration(call: Call[None]) -> Reply:
     """What is configured, without prompts, patterns, addresses and secrets."""
     require_observer(call)
     return Reply(await overview(call.services.store.config, call.services.settings.platform_admin_group))
-
-
-@operation(bp, "GET", "support/queues", answers={200: Queues}, roles=OBSERVERS, support=True)
-async def get_queues(call: Call[None]) -> Reply:
-    """How much is waiting, and how much was given up. Replies are not counted: they expire in minutes."""
-    require_observer(call)
-    names = (REQUESTS, AUDIT, AUDIT_REJECTED)
-    depths = await asyncio.gather(*(call.services.bus.depth(name) for name in names))
-    return Reply(
-        Queues(queues=[Queue(name=name, **depth.model_dump()) for name, depth in zip(names, depths, strict=True)])
-    )
 
 
 @operation(bp, "GET", "support/errors", answers={200: Errors}, roles=OBSERVERS, support=True)

@@ -239,11 +239,12 @@ class Scene:
         opened = await self.call("adam", "POST", "/api/support-grants", body)
         self.step("Adam, a platform admin, opens a support grant for an hour", opened)
         expect(opened.status == 201, "a platform admin can open support")
-        queues = await self.call("victor", "GET", "/api/support/queues")
+        queues = await self.call("victor", "GET", "/api/queues")
         self.step("Victor looks at the queues again", queues)
         expect(queues.status == 200, "the holder of a grant may read queue depths")
         for queue in queues.body["queues"]:
-            self.line(queue["name"], f"{queue['messages']} waiting, {queue['dead_letters']} given up")
+            waiting = "" if queue["messages"] is None else f"{queue['messages']} waiting, "
+            self.line(queue["name"], f"{waiting}{queue['dead_letters']} given up")
         refused = await self.ask("victor", "sales-helper")
         self.step("Victor tries to ask the Sales helper", refused)
         expect(refused.status == 403, "support never reaches content")
@@ -260,7 +261,7 @@ class Scene:
             self.line(row["EventType"], f"{who}: {row['Target']}")
 
     async def _turned_away(self, words: str, status: int) -> None:
-        answer = await self.call("victor", "GET", "/api/support/queues")
+        answer = await self.call("victor", "GET", "/api/queues")
         self.step(words, answer)
         expect(answer.status == status, "without an open grant the vendor sees nothing")
 

@@ -87,6 +87,7 @@ NAMERS = frozenset({Role.GOVERNOR, Role.AUDITOR, Role.PUBLISHER})
 IT_OPS = frozenset({Role.IT_OPS})
 GOVERNOR_IT_OPS = frozenset({Role.GOVERNOR, Role.IT_OPS})
 
+IT_OPS = frozenset({Role.IT_OPS})
 AUDITOR = frozenset({Role.AUDITOR})
 READERS = frozenset({Role.GOVERNOR, Role.IT_OPS, Role.AUDITOR})
 
@@ -287,6 +288,12 @@ ROWS = (
     Row("withdraw_notice", "POST /api/notices/none/withdraw",
         ADMIN, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, REASON),
 
+    # The queues.
+    Row("list_dead_letters", "GET /api/queues/none/dead-letters",
+        IT_OPS, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
+    Row("redrive_dead_letters", "POST /api/queues/none/dead-letters",
+        IT_OPS, (NOT_FOUND, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, REASON),
+
     # Support.
     Row("list_grants", "GET /api/support-grants", ADMIN_AUDITOR, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING),
     Row("open_grant", "POST /api/support-grants",
@@ -299,7 +306,7 @@ ROWS = (
         ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
     Row("get_configuration", "GET /api/support/configuration",
         ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
-    Row("get_queues", "GET /api/support/queues",
+    Row("get_queues", "GET /api/queues",
         ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),
     Row("get_errors", "GET /api/support/errors",
         ADMIN_IT_OPS, (OK, ROLE_MISSING, ROLE_MISSING), ROLE_MISSING, support=True),

@@ -51,7 +51,8 @@ async def call(asking: Asking, operation: Operation, *, token: str | None = None
     """What victor is answered. ``ids`` are the parts of the path."""
     known = {"team_id": "sales", "role": "auditor", "scope": "platform", "policy_id": "standard", "version": "1"}
     known |= {"endpoint_id": "own-model", "workload": "general", "conversation_id": "none"}
-    known |= {"collection_id": "offers", "document_id": "none", "escalation_id": "none", "notice_id": "none", **ids}
+    known |= {"collection_id": "offers", "document_id": "none", "escalation_id": "none", "notice_id": "none"}
+    known |= {"name": "audit", **ids}
     path = f"/api/{operation.route.format(**known)}"
     options: dict[str, Any] = {"json": {}} if operation.body else {}
     return await asking.call(operation.method, path, token=token or asking.stack.token("victor"), **options)

@@ -128,7 +128,7 @@ async def test_when_a_group_is_taken_while_an_answer_is_made_then_it_does_not_co
         ("paula", "Sales Publishers", "GET /api/assistants/sales-helper/draft", 200, 404),
         ("paula", "Sales Publishers", "GET /api/assistants/sales-helper/versions", 200, 404),
         ("ivan", "IT Operations", "PUT /api/switches/platform", 400, 403),
-        ("ivan", "IT Operations", "GET /api/support/queues", 200, 403),
+        ("ivan", "IT Operations", "GET /api/queues", 200, 403),
         ("gus", "Governance Board", "PUT /api/switches/ledger", 400, 403),
         ("audrey", "Internal Audit", "GET /api/roles", 200, 403),
         ("adam", "Platform Admins", "GET /api/support-grants", 200, 403),

@@ -13,6 +13,7 @@ import pytest
 
 import function_app  # noqa: F401 - importing it declares every operation
 from api.operation import OPERATIONS
+from services.bus import QUEUES, WITH_SESSIONS
 from services.clock import utc_text
 from tests.e2e.asking import Asking
 from tests.e2e.kit import eventually, once
@@ -93,7 +94,9 @@ async def test_when_a_grant_is_open_then_its_holder_reads_what_support_may_and_e
     configuration = replies["get_configuration"].body
     assert {each["id"] for each in configuration["teams"]} >= {"sales", "finance"}
     assert {each["id"] for each in configuration["assistants"]} >= {"sales-helper", "handbook", "ledger"}
-    assert [each["name"] for each in replies["get_queues"].body["queues"]] == ["requests", "audit", "audit-rejected"]
+    queues = {each["name"]: each["messages"] for each in replies["get_queues"].body["queues"]}
+    assert queues.keys() == set(QUEUES)
+    assert {name for name, messages in queues.items() if messages is None} == WITH_SESSIONS
     assert replies["get_errors"].body["hours"] == 24
 
 

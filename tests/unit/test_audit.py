@@ -105,7 +105,7 @@ def test_when_the_schema_has_changed_then_its_documentation_has_too() -> None:
 
 SUBJECTS = (
     "answer|assistant|audit|cap|collection|conversation|document|endpoint|escalation|policy|reaction|role|route|support|"
-    "notice|switch|team"
+    "notice|queue|switch|team"
 )
 
 

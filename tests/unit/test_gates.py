@@ -43,6 +43,7 @@ OURS = {
     *("list_teams", "put_team", "remove_team", "list_roles", "put_role"),
     *("list_policies", "get_policy", "get_policy_version", "put_policy", "try_policy"),
     *("list_endpoints", "get_endpoint", "put_endpoint", "try_endpoint", "list_routes", "get_route", "put_route"),
+    *("list_dead_letters", "redrive_dead_letters"),
     *("list_notices", "publish_notice", "withdraw_notice"),
     *("list_grants", "open_grant", "close_grant"),
     *("get_alive", "get_health", "get_versions", "get_configuration", "get_queues", "get_errors"),
