@@ -47,11 +47,13 @@ class Stack:
         *,
         model: Literal["scripted", "real"] = "scripted",
         instances: int = 1,
+        seeded: bool = True,
         settings: Mapping[str, str] | None = None,
         lock_seconds: float = 30,
         options: Mapping[str, Sequence[object]] | None = None,
     ) -> None:
-        """``instances`` of each group of the app; ``settings`` are more of the app's settings.
+        """``instances`` of each group of the app; ``settings`` are more of the app's settings. Without ``seeded``,
+        Cosmos DB is empty, as after a deployment.
 
         ``options`` are more command line options of stand-ins: ``{"cosmos": ["--consistency", "Session"]}``.
         """
@@ -63,6 +65,7 @@ class Stack:
         self._folder = folder
         self._model = model
         self._instances = instances
+        self._seeded = seeded
         self._settings = dict(settings or {})
         self._lock_seconds = lock_seconds
         self._options = {name: list(more) for name, more in (options or {}).items()}
@@ -234,6 +237,8 @@ class Stack:
             self._tokens[person.name] = (await entra.call("POST", "/control/token", json=asked))["access_token"]
 
     async def _seed(self) -> None:
+        if not self._seeded:
+            return
         models = {"MODELS_URL": self.standins["models"].url}
         await Process.run("seed", "local.seed", [], environment=self._app_environment() | models, logs=self.logs)
 

@@ -122,6 +122,12 @@ class Blobs:
             download = await self._container.download_blob(source)
             return (await self.keep_file(name, download.chunks(), most_bytes=most_bytes)).size
 
+    async def names(self) -> AsyncIterator[str]:
+        """Of all blobs, in their order. Raises :class:`BlobsUnavailable`."""
+        with _named_errors():
+            async for name in self._container.list_blob_names():
+                yield name
+
     async def delete(self, name: str) -> None:
         """Nothing happens where there is none. Raises :class:`BlobsUnavailable`."""
         try:

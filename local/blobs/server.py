@@ -37,6 +37,8 @@ _OPERATIONS = {
     ("HEAD", None): "properties",
     ("DELETE", None): "delete",
 }
+_PAGE = 500
+"""Names in an answer; Azure gives up to 5,000."""
 
 
 class Refused(Exception):
@@ -67,7 +69,7 @@ class Server:
 
     async def _handle(self, request: web.Request) -> web.Response:
         place = _place(request)
-        operation = _OPERATIONS.get((request.method, request.query.get("comp")), "refused") if place.name else "refused"
+        operation = _operation(request, place)
         self._control.count(operation)
         fault = self._control.fault(operation)
         try:
@@ -103,11 +105,14 @@ class Server:
                 raise Refused(400, "NotSupported", f"{request.method} with {sorted(request.query)} by this stand-in")
             raise Refused(403, "AuthorizationPermissionMismatch")
         unknown = [name for name in request.headers if name.lower().startswith(_REFUSED_HEADERS)]
-        if unknown or set(request.query) - {"comp", "blockid", "timeout"}:
+        known = {"restype", "comp", "showonly", "marker"} if operation == "list" else {"comp", "blockid", "timeout"}
+        if unknown or set(request.query) - known:
             raise Refused(400, "NotSupported", f"{unknown} with {sorted(request.query)} by this stand-in")
         if place.container not in self._blobs.containers:
             raise Refused(404, "ContainerNotFound", "The specified container does not exist.")
         match operation:
+            case "list":
+                return _listed(self._blobs.names(place.container), request.query.get("marker", ""))
             case "put-blob":
                 return self._put(request, place, body)
             case "put-block":
@@ -156,6 +161,24 @@ class Server:
         except BlockUnknown:
             raise Refused(400, "InvalidBlockList", "The specified block list is invalid.") from None
         return _written(blob)
+
+
+def _operation(request: web.Request, place: _Place) -> str:
+    asked = request.method, request.query.get("comp")
+    if place.name:
+        return _OPERATIONS.get(asked, "refused")
+    of_container = request.query.get("restype") == "container"
+    return "list" if place.container and of_container and asked == ("GET", "list") else "refused"
+
+
+def _listed(names: list[str], marker: str) -> web.Response:
+    """A page of names, from ``marker`` on. https://learn.microsoft.com/rest/api/storageservices/list-blobs"""
+    rest = [name for name in names if name >= marker]
+    blobs = "".join(f"<Blob><Name>{escape(name)}</Name></Blob>" for name in rest[:_PAGE])
+    following = escape(rest[_PAGE]) if len(rest) > _PAGE else ""
+    text = f"<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker>{following}</NextMarker></EnumerationResults>"
+    body = f'<?xml version="1.0" encoding="utf-8"?>{text}'.encode()
+    return web.Response(body=body, headers={"Content-Type": "application/xml"})
 
 
 def _place(request: web.Request) -> _Place:

@@ -70,6 +70,10 @@ class Blobs:
     def find(self, container: str, name: str) -> Blob | None:
         return self._blobs.get((container, name))
 
+    def names(self, container: str) -> list[str]:
+        """In their order."""
+        return sorted(name for place, name in self._blobs if place == container)
+
     def put(
         self, container: str, name: str, content: bytes, content_type: str, blocks: tuple[tuple[str, int], ...] = ()
     ) -> Blob:

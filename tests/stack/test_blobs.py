@@ -208,7 +208,17 @@ async def test_when_blocks_wait_for_more_than_a_week_then_they_are_gone(world: W
     assert "secret" not in world.control.dump()
 
 
-async def test_when_a_container_is_made_listed_or_deleted_then_it_is_refused(world: World) -> None:
+async def test_when_files_are_listed_then_each_name_is_told_once_over_all_pages(world: World) -> None:
+    names = sorted(["with space/ä & ö", "plain", *(f"many/{number:04}" for number in range(1100))])
+    for name in names:
+        world.kept.put("documents", name, b"x", "text/plain")
+    assert [each async for each in world.blobs.names()] == names
+    world.fault(operation="list", kind="status", status=403)
+    with pytest.raises(BlobsUnavailable, match="status 403"):
+        _ = [each async for each in world.blobs.names()]
+
+
+async def test_when_a_container_is_made_or_deleted_then_it_is_refused(world: World) -> None:
     container = world.sdk.get_container_client("documents")
 
     for call in (world.sdk.create_container("more"), container.delete_container()):
@@ -216,7 +226,7 @@ async def test_when_a_container_is_made_listed_or_deleted_then_it_is_refused(wor
             await call
         assert refused.value.status_code == 403
     with pytest.raises(HttpResponseError, match="NotSupported"):
-        _ = [each async for each in container.list_blobs()]
+        _ = [each async for each in container.list_blobs(name_starts_with="a")]
 
 
 async def test_when_something_is_not_served_then_it_is_refused(world: World) -> None:

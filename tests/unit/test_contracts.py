@@ -9,7 +9,18 @@ import pytest
 
 from local.process import ROOT
 
-PACKAGES = ("api", "pipeline", "guardrails", "grounding", "routing", "governance", "services", "local", "tests")
+PACKAGES = (
+    "api",
+    "pipeline",
+    "moving",
+    "guardrails",
+    "grounding",
+    "routing",
+    "governance",
+    "services",
+    "local",
+    "tests",
+)
 
 ARROWS = "Arrows point down"
 PURE = "Guardrails are pure: text and policy in, verdict out"
