@@ -4,12 +4,12 @@ import asyncio
 
 from governance.audit import CONTAINERS, items_of
 from routing.library import UNDER_WAY
-from services.bus import AUDIT, AUDIT_REJECTED, DOCUMENTS, REQUESTS
+from services.bus import ALERTS, AUDIT, AUDIT_REJECTED, DOCUMENTS, REQUESTS
 from services.documents import Items
 from services.platform import Platform
 
-QUEUES = (REQUESTS, AUDIT, DOCUMENTS, AUDIT_REJECTED)
-"""Whose messages are worked on, or say what is nowhere else; one in ``replies`` only wakes somebody."""
+QUEUES = (REQUESTS, AUDIT, DOCUMENTS, ALERTS, AUDIT_REJECTED)
+"""Whose messages the product works on, or which say what is nowhere else."""
 
 
 async def under_way(services: Platform) -> dict[str, int]:
