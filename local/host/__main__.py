@@ -14,6 +14,7 @@ from aiohttp import web
 
 from local.host import durable, http
 from local.host.durable import WorkItems
+from local.host.egress import watch_if_asked
 from local.host.hostjson import HostJson, Refused, resolved
 from local.host.pump import Pump
 from local.host.timers import Timers
@@ -93,6 +94,7 @@ async def _running(*services: WorkItems | Timers | Pump) -> AsyncIterator[None]:
 
 
 if __name__ == "__main__":
+    watch_if_asked()
     options = _options()
     arguments = options.parse_args()
     if arguments.group == "durable" and not arguments.durable:
