@@ -113,10 +113,13 @@ class Stack:
         """The control port of a stand-in (by name) or of any process."""
         return ControlClient((self.standins[process] if isinstance(process, str) else process).control)
 
-    async def start_instance(self, group: str, *, in_place_of: Process | None = None) -> Process:
-        """One more instance of a group of the app. In place of one that ended, it takes over the ports of that one."""
+    async def start_instance(self, group: str, *, in_place_of: Process | None = None, app: Path = ROOT) -> Process:
+        """One more instance of a group of the app, or of another version of it, which is in the folder ``app``.
+
+        In place of one that ended, it takes over the ports of that one.
+        """
         self._started[group] += 1
-        options = ["--group", group, "--app", ROOT, "--durable", self.standins["durable"].url]
+        options = ["--group", group, "--app", app, "--durable", self.standins["durable"].url]
         options += ["--run-dir", self._folder / "run", *(_ports_of(in_place_of) if in_place_of else [])]
         instance = await Process.start(
             f"{group}-{self._started[group]}",
@@ -134,6 +137,13 @@ class Stack:
             if process in instances:
                 instances.remove(process)
         await process.kill()
+
+    async def retire(self, process: Process) -> None:
+        """SIGTERM to an instance of the app, as when Azure takes one away: it may end what it runs."""
+        for instances in self._apps.values():
+            if process in instances:
+                instances.remove(process)
+        await process.stop(GRACE)
 
     async def restart(self, name: str, after_seconds: float = 0.0) -> None:
         """Kill a stand-in and start it again, with the data it kept, at the same address; perhaps after some time."""
