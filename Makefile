@@ -11,12 +11,13 @@
 #   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE
 #   make bench-flags       how many injections and requests for harm are flagged, and harmless texts       DATA=FOLDER
 #   make claims  which promises of docs/claims.md are kept, and by which tests
+#   make sbom    what Azure installs, as a CycloneDX 1.6 bill of materials: .local/sbom.cdx.json
 #   make openapi write docs/openapi.json anew, after a change of the HTTP API
 #   make infra-check  the Bicep files parse, checkov passes, code and infrastructure say the same
 #   make lint    lint, types, contracts
 #   make clean   remove what these made
 
-.PHONY: demo up test bench faults bench-guardrails bench-flags claims openapi infra-check lint clean bootstrap
+.PHONY: demo up test bench faults bench-guardrails bench-flags claims sbom openapi infra-check lint clean bootstrap
 python := .venv/bin/python
 
 demo: bootstrap
@@ -43,6 +44,9 @@ bench-flags: bootstrap
 
 claims: bootstrap
 	@$(python) -m scripts.claims
+
+sbom: bootstrap
+	@$(python) -m scripts.sbom .local/sbom.cdx.json
 
 openapi: bootstrap
 	@$(python) -m scripts.openapi

@@ -250,7 +250,7 @@ async def test_when_a_check_is_given_up_then_it_does_no_more_and_the_next_one_wo
     with pytest.raises(GuardrailTimeout):
         await check("word " * 20_000, Policy.model_validate(personal), detector=slow, time_limit=0.1)
     assert (await check("joe@x.org", DEFAULT)).text == "<EMAIL_ADDRESS_1>"
-    assert len(windows_seen) == 1
+    assert len(windows_seen) <= 1, "of many; none, if the time was over before its turn came"
 
 
 async def test_when_a_long_text_is_being_checked_then_short_ones_do_not_wait_for_it() -> None:

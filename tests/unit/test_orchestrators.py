@@ -8,8 +8,8 @@ from types import ModuleType
 
 import pytest
 
-import function_app
 from pipeline import answer_request, indexing
+from tests.unit.test_gates import app_functions
 
 FROZEN = {
     "answer_request": (
@@ -42,8 +42,9 @@ def fingerprint(module: ModuleType, names: tuple[str, ...]) -> str:
 
 
 def test_when_there_is_an_orchestrator_then_it_is_frozen() -> None:
-    functions = function_app.app.get_functions()
-    orchestrators = [each for each in functions if getattr(each.get_trigger(), "type", "") == "orchestrationTrigger"]
+    orchestrators = [
+        each for each in app_functions().values() if getattr(each.get_trigger(), "type", "") == "orchestrationTrigger"
+    ]
     found = {str(each.get_function_name()) for each in orchestrators}
     assert {name for name in found if not name.startswith("BuiltIn__")} == FROZEN.keys()  # those are the SDK's own
 
