@@ -49,7 +49,7 @@ async def used(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[
             (overage, "/api/assistants"),
             (stack.token("alice"), "/api/me/audit"),
             (stack.token("gus"), "/api/costs"),
-            (stack.token("ivan"), "/api/support/queues"),
+            (stack.token("ivan"), "/api/queues"),
         ):
             assert (await asking.call("GET", path, token=token)).status == 200
         for timer in TIMERS:
