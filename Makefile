@@ -10,7 +10,7 @@
 #                once against a cap that covers 20: half an hour
 #   make bench-guardrails  how much personal data is found and how fast, beside plain Presidio       DATA=FILE
 #   make bench-flags       how many injections and requests for harm are flagged, and harmless texts       DATA=FOLDER
-#   make claims  which promises of docs/claims.md are kept, and by which tests
+#   make claims  which promises of docs/claims.md are kept, and by which tests; fills in docs/security-review.md
 #   make sbom    what Azure installs, as a CycloneDX 1.6 bill of materials: .local/sbom.cdx.json
 #   make openapi write docs/openapi.json anew, after a change of the HTTP API
 #   make infra-check  the Bicep files parse, checkov passes, code and infrastructure say the same

@@ -1,6 +1,7 @@
 """``python -m scripts.claims``: which of the promises in docs/claims.md are kept, and by which tests.
 
-Runs the tests that are marked with a claim and prints a line a claim. Kept: there are such tests, all of them passed,
+Runs the tests that are marked with a claim and prints a line a claim; after a run of all tests, the table in
+docs/security-review.md says the same. Kept: there are such tests, all of them passed,
 and the list does not say that a part is missing; a test that was skipped, or expected to fail, has proved nothing. Exit
 code 0, unless the tests can't be run.
 """
@@ -9,13 +10,19 @@ import re
 import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
+from datetime import UTC, date, datetime
 from enum import IntEnum
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-LIST = Path(__file__).resolve().parent.parent / "docs" / "claims.md"
+from services.version import VERSION
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+LIST = DOCS / "claims.md"
+REVIEW = DOCS / "security-review.md"
+BEGIN, END = "<!-- filled in by make claims -->\n", "<!-- end -->\n"
 
 
 class Outcome(IntEnum):
@@ -89,6 +96,20 @@ def lines(
     return result
 
 
+def filled_in(page: str, shown: Iterable[str], day: date) -> str:
+    """The page with a row for each line: the claim, how it stands, the files of its tests, and what is missing."""
+    rows = [f"As of {day.isoformat()}, version {VERSION}:\n", "| claim | | by the tests in |", "| --- | --- | --- |"]
+    for line in shown:
+        claim, state, tests = [*line.split(maxsplit=2), ""][:3]
+        named, _, missing = tests.partition("missing: ")
+        files = sorted({f"`tests/{each}.py`" for each in re.findall(r"([\w/]+)::", named)})
+        failed = ", some did not pass" if re.search(r"\((failed|skipped|not run)\)", named) else ""
+        said = ", ".join(files) + failed + (f"; missing: {missing}" if missing else "")
+        rows.append(f"| {claim} | {state} | {said or 'none yet'} |")
+    before, _, rest = page.partition(BEGIN)
+    return before + BEGIN + "\n".join(rows) + "\n" + END + rest.partition(END)[2]
+
+
 def _remark(outcome: Outcome | None) -> str:
     return "" if outcome is Outcome.PASSED else f" ({'not run' if outcome is None else outcome.name.lower()})"
 
@@ -111,6 +132,8 @@ def main(arguments: list[str]) -> int:
         return 1
     shown = lines(promises, read_missing(listed), recorder.claims, recorder.outcomes)
     print("\n".join(shown))
+    if not arguments:
+        REVIEW.write_text(filled_in(REVIEW.read_text(), shown, datetime.now(UTC).date()))
     print(f"{sum(line[4:8] == 'kept' for line in shown)} of {len(shown)} claims are kept")
     return 0
 

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from local.process import ROOT
-from scripts.claims import IN_PART, LIST, Outcome, lines, read_claims
+from scripts.claims import BEGIN, END, IN_PART, LIST, REVIEW, Outcome, filled_in, lines, read_claims
 
 TESTS = """
 import pytest
@@ -100,6 +101,23 @@ def test_when_a_test_ended_so_then_its_line_says_so(outcome: Outcome | None, sho
 def test_when_a_part_is_missing_then_the_claim_is_open_and_the_line_says_what() -> None:
     shown = lines(["K1"], {"K1": "fallback"}, {"a::b": ["K1"]}, {"a::b": Outcome.PASSED})
     assert shown == ["K1  open  a::b, missing: fallback"]
+
+
+def test_when_all_tests_were_run_then_the_review_says_how_each_claim_stands() -> None:
+    page = f"before\n{BEGIN}what it was\n{END}after\n"
+    shown = [
+        "K1  kept  e2e/test_a::one, e2e/test_a::two",
+        "T1  open  stack/test_b::c (failed), missing: a part",
+        "P1  open",
+    ]
+    filled = filled_in(page, shown, date(2026, 11, 24))
+    assert filled.startswith(f"before\n{BEGIN}As of 2026-11-24")
+    assert "| K1 | kept | `tests/e2e/test_a.py` |" in filled
+    assert "| T1 | open | `tests/stack/test_b.py`, some did not pass; missing: a part |" in filled
+    assert "| P1 | open | none yet |" in filled
+    assert filled.endswith(f"{END}after\n")
+    assert filled_in(filled, shown, date(2026, 11, 24)) == filled
+    assert BEGIN in REVIEW.read_text()
 
 
 def test_when_the_list_is_read_then_every_claim_is_there_once() -> None:
