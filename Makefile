@@ -4,7 +4,7 @@
 #   make up      the stack stays up until Ctrl-C                INSTANCES=2 MODEL=scripted
 #   make test    lint, types, contracts, all tests
 #   make bench   what one request costs: messages, events, operations, request units, time; and whether the time of a 404
-#                tells that an assistant exists; caps, stops, the trail, grounding; what is added to a call of the model,
+#                tells that an assistant exists; caps, stops, the trail, grounding, reports; what is added to a call of the model,
 #                beside LiteLLM's proxy if PEER is an interpreter that has it   ONLY=request_cost, caps, ...   TIMES=3
 #   make faults  500 questions under each of the faults that tests/e2e/test_fault_matrix.py knows, as a table, and 250 at
 #                once against a cap that covers 20: half an hour
@@ -30,7 +30,7 @@ test: bootstrap
 	@scripts/check all
 
 bench: bootstrap
-	@for each in $(or $(ONLY),request_cost hidden_assistants caps stop audit retrieval overhead); do $(python) -m bench.$$each || exit; echo; done
+	@for each in $(or $(ONLY),request_cost hidden_assistants caps stop audit retrieval reports overhead); do $(python) -m bench.$$each || exit; echo; done
 
 faults: bootstrap
 	@FAULT_QUESTIONS=$(or $(QUESTIONS),500) BURST=250 \

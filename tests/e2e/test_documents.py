@@ -266,6 +266,27 @@ async def test_when_the_platform_is_stopped_or_the_cap_reached_then_nothing_is_i
     assert again["in_use"], "its file was kept"
 
 
+@pytest.mark.claim("K1", "K3")
+async def test_when_a_stop_lands_before_the_documents_are_looked_up_then_nothing_is_embedded_or_answered(
+    shelf: Librarian,
+) -> None:
+    await shelf.indexed(PARKING.encode())
+    stack = shelf.asking.stack
+    durable, models = stack.control(stack.instances("durable")[0]), stack.control("models")
+    before, calls = (await durable.counts()).get("ground", 0), await models.counts()
+    await durable.faults([{"operation": "ground", "kind": "delay", "seconds": 4, "times": 1}])
+
+    async def there() -> None:
+        assert (await durable.counts()).get("ground", 0) > before
+
+    question = asyncio.create_task(shelf.ask(ON_PARKING))
+    await eventually(there)
+    async with shelf.asking.stopped(shelf.id, "it is wrong"):
+        (await question).is_problem(423, "stopped")
+    await durable.faults()
+    assert await models.counts() == calls
+
+
 # -- files that are not as they seem
 
 

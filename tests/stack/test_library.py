@@ -1,8 +1,8 @@
 """The library in Cosmos DB and Blob Storage: what is found is what is in use, and what the reader's groups grant."""
 
 import math
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from local.standin import Control, serving
 from local.tls import Certificates, server_context
 from routing import chunk_index, library
 from routing.chunk_index import Passage, Piece, VersionGone
+from routing.collections import CollectionSettings, readable_collections
 from routing.library import DocumentUnknown, LibraryDocument, told
 from services.blobs import BlobMissing, Blobs
 from services.documents import Items
@@ -42,6 +43,8 @@ class Shelf:
     journal: Journal
     blobs: Blobs
     collection: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of the store's operations."""
 
     @property
     def chunks(self) -> Items:
@@ -122,7 +125,7 @@ async def shelves(certificates: Certificates) -> AsyncIterator[Shelf]:
         serving(Server(kept, Control(), None).app(), ssl_context=server_context(certificates.server)) as url,
         Blobs(url, "documents", Credential(), **trusted) as blobs,
     ):
-        yield Shelf(Journal(await account_.store(), Unreachable()), blobs, "")
+        yield Shelf(Journal(await account_.store(), Unreachable()), blobs, "", account_.control.counts)
 
 
 @pytest.fixture
@@ -273,3 +276,49 @@ async def test_when_documents_are_narrowed_to_any_groups_then_only_what_the_read
     assert {each.document for each in passages} <= {document for _, document in granted}
     nearest = [math.cos(math.radians(degrees)) for degrees, _ in sorted(granted)[:most]]
     assert [each.score for each in passages] == pytest.approx(nearest, abs=1e-6), "what is hidden takes no place"
+
+
+opened_to = st.just("everyone") | st.frozensets(st.sampled_from(GROUPS))
+
+
+@pytest.mark.claim("R2")
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(opened_to, st.none() | st.frozensets(st.sampled_from(GROUPS))), min_size=1, max_size=4),
+    st.frozensets(st.sampled_from(GROUPS)),
+)
+async def test_when_collections_and_documents_are_for_any_groups_then_nothing_tells_of_what_is_hidden(
+    shelves: Shelf, made_of: list[tuple[Any, frozenset[str] | None]], groups: frozenset[str]
+) -> None:
+    """A collection each with a document: found is what both grant, and where the document is hidden, the store is asked
+    just what it is asked where there is none."""
+    config, asked = shelves.journal.store.config, []
+    for audience, narrowed in made_of:
+        shelf = Shelf(shelves.journal, shelves.blobs, f"c{uuid4().hex}")
+        settings_ = CollectionSettings(
+            name="any",
+            owner_team="sales",
+            audience=audience if audience == "everyone" else sorted(audience),
+            embeddings="embeddings",
+        )
+        await config.create({"kind": "collection", "id": shelf.collection, **settings_.model_dump(mode="json")})
+        document = await shelf.queued("d", audience=None if narrowed is None else sorted(narrowed))
+        await shelf.indexed(document, 10)
+        asked.append((shelf, audience, narrowed))
+    ids = [shelf.collection for shelf, _, _ in asked]
+    readable = {each.id for each in await readable_collections(config, ids, groups)}
+    for shelf, audience, narrowed in asked:
+        assert (shelf.collection in readable) == (audience == "everyone" or bool(audience & groups))
+        empty = Shelf(shelves.journal, shelves.blobs, f"c{uuid4().hex}")
+        before = dict(shelves.counts)
+        found = await shelf.found(groups=tuple(groups))
+        of_this = _since(shelves, before)
+        assert bool(found) == (narrowed is None or bool(narrowed & groups))
+        if not found:
+            before = dict(shelves.counts)
+            assert await empty.found(groups=tuple(groups)) == []
+            assert _since(shelves, before) == of_this
+
+
+def _since(shelves: Shelf, before: dict[str, int]) -> dict[str, int]:
+    return {name: count - before.get(name, 0) for name, count in shelves.counts.items() if count > before.get(name, 0)}
