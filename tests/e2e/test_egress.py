@@ -50,6 +50,7 @@ async def used(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[
             (stack.token("alice"), "/api/me/audit"),
             (stack.token("gus"), "/api/costs"),
             (stack.token("ivan"), "/api/queues"),
+            (stack.token("ivan"), "/api/health/ready"),
         ):
             assert (await asking.call("GET", path, token=token)).status == 200
         for timer in TIMERS:

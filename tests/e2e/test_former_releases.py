@@ -20,6 +20,8 @@ from tests.releases.make import QUESTION, RELEASES, SETTINGS, SHELF, WAITING
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+PATIENT = {"ORPHAN_AFTER_SECONDS": "1e9", "STUCK_AFTER_SECONDS": "1e9"}
+"""An update takes minutes, not the years since a release: the sweep is not to give up what it left."""
 KEPT = sorted(folder.name for folder in RELEASES.iterdir() if (folder / "messages.json").exists())
 READERS = {
     "alice": ("/api/assistants", "/api/conversations", "/api/me/audit"),
@@ -39,7 +41,7 @@ async def found(
 ) -> AsyncIterator[tuple[str, Asking]]:
     """A release, and people who find what it left. Only the models' address is another one."""
     folder: Path = tmp_path_factory.mktemp("found")
-    async with Stack(folder, settings=SETTINGS, seeded=False) as stack, opened(stack) as kit:
+    async with Stack(folder, settings={**SETTINGS, **PATIENT}, seeded=False) as stack, opened(stack) as kit:
         models = f"{stack.standins['models'].url}/v1"
         for name, items in containers(kit.store).items():
             if not (RELEASES / request.param / f"{name}.jsonl").exists():
