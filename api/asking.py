@@ -19,6 +19,7 @@ from api.operation import Call
 from api.problems import NoAnswer, NotAvailable
 from governance import conversations, requests
 from governance.audit import announce, reference_to_request
+from governance.changes import ANNOUNCE_SECONDS
 from governance.conversations import NEW, Conversation, ConversationUnknown
 from governance.problems import Problem, ProblemError
 from governance.release import withhold
@@ -147,7 +148,9 @@ async def _admitted(call: Call[Any], asked: Asked) -> tuple[Request, bool]:
         await check_switches(services.store.control, asked.assistant.id)
     except Stopped as stop:
         await requests.refuse(services.store.requests, request, stop.problem(), services.settings.request_ttl_seconds)
-        await announce(services.bus, reference_to_request(request.id), request.id)
+        with suppress(BusUnavailable, TimeoutError):  # its event is kept: the sweep announces it
+            async with asyncio.timeout(ANNOUNCE_SECONDS):
+                await announce(services.bus, reference_to_request(request.id), request.id)
         raise NoAnswer(stop.problem(), request.id) from None
     if conversation:
         request = await conversations.go_on(services.store, conversation, request)

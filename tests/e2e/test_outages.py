@@ -90,6 +90,17 @@ async def test_when_log_analytics_is_down_then_the_answer_comes_and_its_record_l
     assert (await impatient.audited(reply.body["request_id"]))["Outcome"] == "answered"
 
 
+@pytest.mark.claim("K1", "A5")
+async def test_when_the_audit_queue_takes_nothing_then_who_asks_a_stopped_assistant_is_told_of_the_stop(
+    impatient: Asking,
+) -> None:
+    wrong = {"operation": "send audit", "kind": "status", "status": 507}
+    async with impatient.stopped("sales-helper", "a drill"), impatient.going_wrong("servicebus", wrong):
+        problem = (await impatient.ask(OFFER)).is_problem(423, "stopped")
+    await impatient.kit.run_timer("sweep")
+    assert (await impatient.audited(problem["request_id"]))["Outcome"] == "stopped"
+
+
 @pytest.mark.claim("A5")
 async def test_when_the_queue_of_requests_takes_nothing_then_503_and_the_sweep_ends_what_was_stored(
     impatient: Asking,
