@@ -23,7 +23,7 @@ from governance.changes import ANNOUNCE_SECONDS
 from governance.conversations import NEW, Conversation, ConversationUnknown
 from governance.problems import Problem, ProblemError
 from governance.release import withhold
-from governance.requests import Person, Request, Turn
+from governance.request import Person, Request, Turn
 from governance.sealed import SealBroken, hashing_key, unseal
 from governance.switches import Stopped, check_switches, require_fresh, require_running
 from guardrails.numbering import restored

@@ -23,7 +23,7 @@ from governance.escalations import (
     announce_alerts,
     find_escalation,
 )
-from governance.requests import Request, Source
+from governance.request import Request, Source
 from governance.switches import assistant_scope, set_switch
 from services.bus import BusUnavailable
 from services.clock import Timestamp

@@ -19,7 +19,7 @@ from api.operation import Call, Reply, operation
 from api.problems import Events, NoAnswer, NotAvailable, Streamed, event, shown
 from governance.access import Notice
 from governance.problems import Problem, ProblemError
-from governance.requests import Request, Source, Turn
+from governance.request import Request, Source, Turn
 from routing.assistants import Assistant, find_assistant, list_assistants
 from services.documents import StoreError
 

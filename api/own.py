@@ -6,7 +6,7 @@ from api.operation import Call
 from api.requests import RequestUnknown
 from governance import requests
 from governance.changes import Conflict
-from governance.requests import Request
+from governance.request import Request
 from routing.assistants import ASSISTANT
 from services.documents import Items
 

@@ -16,7 +16,8 @@ from governance import requests
 from governance.access import Notice
 from governance.changes import Conflict
 from governance.problems import ProblemError
-from governance.requests import Request, RequestOver, Source
+from governance.request import Request, Source
+from governance.requests import RequestOver
 from routing.assistants import AssistantUnknown, find_assistant
 from services.documents import StoreError
 

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from governance import requests
 from governance.changes import Conflict
 from governance.problems import ProblemError
-from governance.requests import Request, Turn, put
+from governance.request import Request, Turn
 from services.clock import Timestamp, utc_now, utc_text
-from services.documents import BatchRefused, ConditionFailed, ItemExists, ItemMissing, Items, Store
+from services.documents import BatchRefused, ConditionFailed, ItemExists, ItemMissing, Items, Store, put
 
 NEW = "new"
 """Asks for a conversation to be begun."""

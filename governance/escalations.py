@@ -21,12 +21,11 @@ from governance.audit import AuditEvent
 from governance.changes import Conflict, Journal, change_event
 from governance.escalation_rules import EscalationRules, Kind, Severity
 from governance.problems import ProblemError
-from governance.requests import put
 from governance.switches import assistant_scope, set_switch
 from governance.telling import PENDING, tell
 from services.bus import ALERTS, ESCALATIONS, Bus
 from services.clock import Timestamp, utc_now, utc_text, uuid7
-from services.documents import ConditionFailed, Document, Items
+from services.documents import ConditionFailed, Document, Items, put
 
 type EscalationState = Literal["open", "acknowledged", "resolved"]
 type Outcome = Literal["fixed", "harmless", "duplicate", "accepted-risk", "other"]

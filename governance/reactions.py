@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from governance.changes import Conflict, Journal, change_event
-from governance.requests import Request
+from governance.request import Request
 from governance.telling import PENDING, tell
 from services.bus import FEEDBACK
 from services.clock import Timestamp, utc_now, utc_text

@@ -5,7 +5,7 @@ import logging
 from governance import conversations, requests
 from governance.audit import announce_again, reference_to_request
 from governance.problems import Problem
-from governance.requests import Request
+from governance.request import Request
 from governance.switches import Stopped, require_running
 from services.bus import Bus, BusUnavailable
 from services.documents import Store

@@ -14,151 +14,19 @@ nothing the second time.
 """
 
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from governance.audit import AuditEvent, measured, pending
 from governance.problems import Problem
+from governance.request import Request, Stage
+from governance.request_events import audit_event, outcome_of
 from governance.reservations import Reservation
-from services.clock import Timestamp, utc_now, utc_text
-from services.documents import ConditionFailed, Document, ItemExists, Items
-
-type State = Literal["queued", "running", "recorded", "released", "withheld"]
+from services.clock import utc_now, utc_text
+from services.documents import ConditionFailed, Document, ItemExists, Items, put
 
 
 class RequestOver(Exception):
     """The request is not running any more: a duplicate of a stage has nothing left to do."""
-
-
-class Person(BaseModel):
-    oid: str
-    tenant_id: str
-    groups: list[str]
-
-
-class Stage(BaseModel):
-    """One stage that has run."""
-
-    started_at: Timestamp
-    milliseconds: int
-    verdict: dict[str, Any] | None = None
-
-
-class Turn(BaseModel):
-    """What was said before a question."""
-
-    role: Literal["user", "assistant"]
-    content: str
-
-
-class Source(BaseModel):
-    """A passage that an answer was grounded in, as it is shown and audited: where it is, and none of its text."""
-
-    number: int
-    """By which the answer cites it: ``[1]``."""
-    title: str
-    link: str | None = None
-    page: int | None = None
-    last_page: int | None = None
-    collection: str
-    document: str
-    version: str
-    """Of the document: what it said then."""
-    chunk: str
-    score: float
-    """Cosine similarity to the question."""
-    cited: bool = False
-
-
-class Given(BaseModel):
-    """The text of a source, as the guardrails left it."""
-
-    title: str
-    text: str
-
-
-class ModelUse(BaseModel):
-    """Which endpoint served a request, and what it took."""
-
-    endpoint: str
-    model: str
-    """As the provider names it."""
-    region: str
-    currency: str
-    input_tokens: int | None
-    cached_input_tokens: int | None = None
-    output_tokens: int | None
-    finish_reason: str = "stop"
-
-
-class Request(BaseModel):
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    v: Literal[1] = 1
-    id: str
-    state: State
-    created_at: Timestamp
-    person: Person
-    team: str
-    assistant: str
-    assistant_version: int
-    trace_parent: str
-    """W3C Trace Context, version 00."""
-    prompt: str | None = None
-    checked_prompt: str | None = None
-    conversation: str | None = None
-    """In which it was asked; its answer becomes a turn of it."""
-    turn_days: int = 30
-    """How long the policy lets that turn be kept."""
-    turns: list[Turn] = []
-    """What was said before, as the client says or the conversation has it, until ``check_prompt`` has passed it."""
-    checked_turns: list[Turn] = []
-    placeholders: dict[str, str] = {}
-    """Which placeholder stands for which value, by the value's keyed hash."""
-    sealed: str | None = None
-    """What the caller's own placeholders stand for, encrypted (:mod:`governance.sealed`), until it is handed over."""
-    stages: dict[str, Stage] = {}
-    sources: list[Source] = []
-    passages: list[Given] = []
-    """Their texts, until the model has been asked."""
-    calls: dict[str, dict[str, Any]] = {}
-    stream: bool = False
-    """Whether the answer may leave while it is made."""
-    reply_session: str | None = None
-    """Whom to tell of its windows."""
-    streamed: str = ""
-    """What of the answer has left."""
-    cancelled: bool = False
-    """Whoever asked does not want the answer any more."""
-    unchecked_answer: str | None = None
-    answer: str | None = None
-    model: ModelUse | None = None
-    cost_micro: int = 0
-    """Of all attempts, in micro-units of the model's currency."""
-    trail: dict[str, str | None] = {}
-    """What the audit trail keeps of ``prompt`` and ``answer`` where that is not the text; None for nothing."""
-    outcome: str | None = None
-    problem: Problem | None = None
-    audit: dict[str, Any] | None = None
-    ended_at: Timestamp | None = None
-    etag: str | None = Field(default=None, validation_alias="_etag", exclude=True)
-    """Of the document that it was loaded from."""
-
-    @property
-    def over(self) -> bool:
-        """Its outcome is recorded."""
-        return self.state not in ("queued", "running")
-
-    @property
-    def answerable(self) -> bool:
-        """A client may be told how it ended: a refusal once it is recorded, an answer once it is released."""
-        return self.over and (self.problem is not None or self.state == "released")
-
-
-def put(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "set", "path": path, "value": value}
 
 
 async def load(requests: Items, request_id: str) -> Request | None:
@@ -210,24 +78,6 @@ async def stream(requests: Items, request_id: str, text: str) -> None:
         raise RequestOver(request_id) from None
 
 
-def started_event(request: Request) -> AuditEvent:
-    """That an answer begins to leave, before its end is known; the request's own event tells all."""
-    now = utc_now()
-    return AuditEvent(
-        TimeGenerated=now,
-        EventTime=now,
-        EventId=f"{request.id}-started",
-        EventType="answer.started",
-        Outcome="done",
-        Actor=request.person.oid,
-        Team=request.team,
-        Assistant=request.assistant,
-        AssistantVersion=request.assistant_version,
-        RequestId=request.id,
-        TraceId=request.trace_parent.split("-")[1],
-    )
-
-
 async def cancel(requests: Items, request: Request) -> None:
     """Whatever stage is next, or under way, ends the request. Raises :class:`RequestOver`."""
     where = "from c where c.state IN ('queued', 'running')"
@@ -248,70 +98,6 @@ async def save_problem(requests: Items, request: Request, problem: Problem) -> N
         )
     except ConditionFailed:
         raise RequestOver(request.id) from None
-
-
-def outcome_of(problem: Problem | None) -> str:
-    return "answered" if problem is None else problem.kind.outcome
-
-
-def transcript(request: Request, turns: list[Turn], prompt: str | None) -> str | None:
-    """A question as the trail tells it: with what was said before it, unless the trail has that already."""
-    if not turns or prompt is None or request.conversation is not None:
-        return prompt
-    said = [*turns, Turn(role="user", content=prompt)]
-    return "\n\n".join(f"[{turn.role}]\n{turn.content}" for turn in said)
-
-
-def audit_event(
-    request: Request, problem: Problem | None, attempts: list[Reservation], ended_at: datetime
-) -> AuditEvent:
-    """The request's one audit event; its id is the request's.
-
-    Which model was called, and what it cost, is what the ledger says, so that calls which brought no answer are told.
-    """
-    asked = transcript(request, request.checked_turns, request.checked_prompt)
-    prompt = measured(asked)
-    left = (request.streamed or None) if problem else request.answer
-    answer = measured(left)
-    used, called = request.model, next((each for each in reversed(attempts) if ":answer:" in each.id), None)
-    return AuditEvent(
-        TimeGenerated=ended_at,
-        EventTime=ended_at,
-        EventId=request.id,
-        EventType="request",
-        Outcome=outcome_of(problem),
-        Reason=problem.type if problem else "",
-        Actor=request.person.oid,
-        Team=request.team,
-        Assistant=request.assistant,
-        AssistantVersion=request.assistant_version,
-        RequestId=request.id,
-        Conversation=request.conversation or "",
-        TraceId=request.trace_parent.split("-")[1],
-        Prompt=request.trail.get("prompt", asked) or "",
-        PromptCharacters=prompt[0],
-        PromptSha256=prompt[1],
-        Answer=("" if left is None else request.trail.get("answer", left)) or "",
-        AnswerCharacters=answer[0],
-        AnswerSha256=answer[1],
-        Verdicts={name: stage.verdict for name, stage in request.stages.items() if stage.verdict is not None},
-        Stages={
-            name: {"started_at": utc_text(stage.started_at), "ms": stage.milliseconds}
-            for name, stage in request.stages.items()
-        },
-        Sources=[source.model_dump(exclude_none=True) for source in request.sources],
-        Attempts=[each.as_told() for each in attempts],
-        Endpoint=called.endpoint if called else "",
-        Provider=called.provider if called else "",
-        Model=called.model if called else "",
-        Region=called.region if called else "",
-        Residency=called.residency if called else "",
-        InputTokens=used.input_tokens if used else None,
-        CachedInputTokens=used.cached_input_tokens if used else None,
-        OutputTokens=used.output_tokens if used else None,
-        CostMicro=sum(attempt.charged_micro for attempt in attempts),
-        Currency=attempts[-1].currency if attempts else "",
-    )
 
 
 async def record(

@@ -10,7 +10,8 @@ from governance import requests, reservations
 from governance.audit import PARTITION_KEYS, Container, Reference, announce_again, items_of, reference_to_request
 from governance.problems import Problem
 from governance.release import release
-from governance.requests import KeptResults, Request
+from governance.request import Request
+from governance.requests import KeptResults
 from governance.reservations import Reservation, Usage
 from services.bus import Bus
 from services.clock import utc_now, utc_text

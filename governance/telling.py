@@ -9,10 +9,9 @@ import asyncio
 import logging
 from typing import Any
 
-from governance.requests import put
 from services.bus import Bus, BusUnavailable
 from services.clock import utc_text
-from services.documents import ConditionFailed, Document, ItemMissing, Items
+from services.documents import ConditionFailed, Document, ItemMissing, Items, put
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from governance.escalations import (
     open_escalation,
     stop_if_due,
 )
-from governance.requests import Person
+from governance.request import Person
 from governance.telling import PENDING, tell_pending
 from routing.assistants import ASSISTANT
 from services.bus import ALERTS

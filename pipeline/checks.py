@@ -8,7 +8,8 @@ import azure.durable_functions as df
 
 from governance import requests
 from governance.problems import Problem, ProblemError
-from governance.requests import Request, Turn, put, transcript
+from governance.request import Request, Turn
+from governance.request_events import transcript
 from governance.sealed import seal
 from grounding.citations import cited, without_unfounded
 from guardrails.check import About, Checked, check, for_trail
@@ -19,6 +20,7 @@ from guardrails.verdict import Action, Verdict
 from pipeline.detectors import Detectors
 from pipeline.rules import assistant_of, numbering_of, policy_of, secret_of, without_remote
 from pipeline.stage import PROCEED, REFUSE, Step, kept, ran, stage
+from services.documents import put
 from services.platform import Platform
 
 bp = df.Blueprint()

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from governance.problems import ProblemError
-from governance.requests import KeptResults, Request
+from governance.request import Request
+from governance.requests import KeptResults
 from guardrails.errors import DetectorRefused, GuardrailFailed
 from guardrails.topics import Side
 from routing.assistants import Assistant

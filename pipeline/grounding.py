@@ -8,7 +8,8 @@ import azure.durable_functions as df
 
 from governance import requests
 from governance.problems import ProblemError
-from governance.requests import Given, KeptResults, Request, Source, put
+from governance.request import Given, Request, Source
+from governance.requests import KeptResults
 from guardrails.check import check
 from guardrails.topics import Side
 from guardrails.verdict import Action, Verdict
@@ -23,6 +24,7 @@ from routing.collections import Collection, readable_collections
 from routing.governed_call import governed_embeddings
 from routing.routes import find_route
 from routing.worker import governor
+from services.documents import put
 from services.platform import Platform
 
 bp = df.Blueprint()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from governance.requests import Turn
+from governance.request import Turn
 from routing.endpoints import EndpointUnknown, find_endpoint
 from services.documents import Items
 

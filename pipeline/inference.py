@@ -9,7 +9,9 @@ import azure.durable_functions as df
 
 from governance import requests
 from governance.audit import note_started
-from governance.requests import KeptResults, ModelUse, Request, put
+from governance.request import ModelUse, Request
+from governance.request_events import started_event
+from governance.requests import KeptResults
 from grounding.citations import as_data
 from guardrails.analysis_thread import analyse
 from guardrails.check import About, Checked, check
@@ -27,7 +29,7 @@ from routing.routes import find_route
 from routing.worker import governor
 from services.bus import REPLIES, REPLY_TTL
 from services.clock import uuid7
-from services.documents import StoreError
+from services.documents import StoreError, put
 from services.platform import Platform
 
 bp = df.Blueprint()
@@ -131,7 +133,7 @@ async def _relay(services: Platform, request: Request, assistant: Assistant) -> 
     async def release_window(text: str) -> None:
         nonlocal begun
         if not begun:
-            await note_started(services.store, services.bus, requests.started_event(request))
+            await note_started(services.store, services.bus, started_event(request))
             begun = True
         await requests.stream(services.store.requests, request.id, text)
         if request.reply_session:

@@ -8,7 +8,7 @@ from governance import requests, reservations
 from governance.audit import announce, reference_to_request
 from governance.problems import Problem
 from governance.release import release as let_go
-from governance.requests import Request
+from governance.request import Request
 from governance.switches import Stopped, require_running
 from pipeline.stage import OVER, PROCEED, Job, StageFailed, Step
 from services.bus import REPLIES, REPLY_TTL

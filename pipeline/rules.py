@@ -2,7 +2,7 @@
 
 from governance.policies import PolicyUnknown, find_policy
 from governance.problems import ProblemError
-from governance.requests import Request
+from governance.request import Request
 from governance.sealed import hashing_key
 from guardrails.numbering import Numbering
 from guardrails.policy import Policy, strictest, tightened

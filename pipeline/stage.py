@@ -13,7 +13,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from governance import requests
 from governance.problems import Problem, ProblemError
-from governance.requests import Request, RequestOver, Stage
+from governance.request import Request, Stage
+from governance.requests import RequestOver
 from guardrails.check import Checked
 from guardrails.errors import DetectorRefused, GuardrailTimeout
 from guardrails.verdict import Verdict

@@ -10,8 +10,7 @@ from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict
 
-from governance.requests import put
-from services.documents import BatchRefused, Items
+from services.documents import BatchRefused, Items, put
 
 BATCH = 50
 """Chunks written at once: with a vector each, well under the 2 MB of a transactional batch."""

@@ -21,13 +21,12 @@ from governance.access import GroupId
 from governance.audit import AuditEvent
 from governance.changes import Conflict, Journal, Outdated, change_event
 from governance.problems import ProblemError
-from governance.requests import put
 from routing import chunk_index
 from routing.chunk_index import VersionGone
 from services.blobs import Blobs
 from services.bus import DOCUMENTS, Bus
 from services.clock import Timestamp, utc_now, utc_text, uuid7
-from services.documents import BatchRefused, ConditionFailed, Document, ItemMissing, Items
+from services.documents import BatchRefused, ConditionFailed, Document, ItemMissing, Items, put
 
 type DocumentState = Literal["uploading", "queued", "extracting", "embedding", "ready", "failed", "removed"]
 

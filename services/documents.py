@@ -75,6 +75,11 @@ class BatchRefused(StoreError):
         self.status = status
 
 
+def put(path: str, value: Any) -> dict[str, Any]:
+    """The patch operation that makes a property so, or sets it anew."""
+    return {"op": "set", "path": path, "value": value}
+
+
 @contextmanager
 def _named_errors() -> Iterator[None]:
     """Turns what the SDK raises into this module's errors. They carry a status, never an item."""

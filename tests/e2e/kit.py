@@ -22,14 +22,14 @@ from durabletask.client import AsyncTaskHubGrpcClient, OrchestrationStatus
 from governance import costs, requests
 from governance.caps import current_counter, read_cap
 from governance.cost_differences import Difference, differences
-from governance.requests import Request
+from governance.request import Request
 from governance.reservations import Reservation
 from local.process import Process
 from local.resources import AUDIT_STREAM, DATABASE
 from local.stack import Stack
 from services.bus import Bus, bus_client
 from services.clock import utc_now
-from services.documents import Store
+from services.documents import Store, put
 from services.logs import AuditLog
 from services.platform import LOGS_QUERY_AUDIENCE
 
@@ -148,7 +148,7 @@ class Kit:
 
     async def change(self, request_id: str, path: str, value: Any) -> None:
         """Set a property of a request's document, as time or an accident would have."""
-        await self.store.requests.patch(request_id, request_id, [requests.put(path, value)])
+        await self.store.requests.patch(request_id, request_id, [put(path, value)])
 
     async def run_timer(self, function: str) -> None:
         """Fire a timer function now; returns when it is through."""

@@ -20,7 +20,7 @@ import pytest_asyncio
 from azure.servicebus.aio import ServiceBusClient
 
 from governance.audit import announce_again, reference_to_request
-from governance.requests import Request
+from governance.request import Request
 from local.resources import AUDIT_STREAM
 from local.stack import GROUPS, Stack
 from services.bus import REQUESTS, Bus

@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from governance import requests
 from governance.caps import current_counter, read_cap
-from governance.requests import KeptResults, Person, Request
+from governance.request import Person, Request
+from governance.requests import KeptResults
 from governance.reservations import Reservation
 from governance.switches import SWITCH_ID, assistant_scope
 from local.tls import Certificates

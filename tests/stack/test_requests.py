@@ -4,9 +4,9 @@ import pytest
 
 from governance import requests
 from governance.problems import Problem
-from governance.requests import Person, Request, Stage, put
+from governance.request import Person, Request, Stage
 from services.clock import utc_now, uuid7
-from services.documents import ConditionFailed, Items
+from services.documents import ConditionFailed, Items, put
 from tests.stack.cosmos_kit import Standin
 from tests.stack.cosmos_kit import certificates as certificates
 from tests.stack.cosmos_kit import standin as standin

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from governance.problems import ProblemError
-from governance.requests import audit_event, load
+from governance.request_events import audit_event
+from governance.requests import load
 from governance.reservations import (
     RESERVED_FOR,
     CapReached,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from governance.requests import Given
+from governance.request import Given
 from grounding.citations import as_data, cited, without_unfounded
 
 POLICY = Given(title="Travel policy", text="Book economy.")
