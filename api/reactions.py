@@ -45,7 +45,7 @@ async def set_reaction(call: Call[NewReaction]) -> Reply:
     request = await asked_by(call)
     asked = await call.body()
     config = call.services.store.config
-    words = await redacted(config, asked.words, await policies_of(config, request))
+    words = await redacted(config, asked.words, await policies_of(config, request)) if asked.words.strip() else ""
     given = Given.model_validate({**asked.model_dump(), "words": words})
     kept = await react(call.journal, request, given)
     return Reply(ReactionKept(request_id=kept.id, **kept.model_dump(include=set(ReactionKept.model_fields))))

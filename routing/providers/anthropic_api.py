@@ -3,6 +3,7 @@
 https://platform.claude.com/docs/en/api/messages
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -33,8 +34,11 @@ DECLINED = "content filtering policy"
 
 
 @cache
-def _client(base_url: str) -> anthropic.AsyncAnthropic:
-    """One an address and process. The key goes with each call. No traces: they could hold what is said."""
+def _client(base_url: str, loop: asyncio.AbstractEventLoop) -> anthropic.AsyncAnthropic:  # noqa: ARG001
+    """One an address and event loop, whose its connections are. The key goes with each call.
+
+    No traces: they could hold what is said.
+    """
     http = anthropic.DefaultAsyncHttpxClient(follow_redirects=False)
     return anthropic.AsyncAnthropic(
         base_url=base_url, api_key="unused", max_retries=0, http_client=http, open_telemetry=False
@@ -43,7 +47,7 @@ def _client(base_url: str) -> anthropic.AsyncAnthropic:
 
 class AnthropicApi:
     def __init__(self, endpoint: Endpoint, key: str) -> None:
-        self._client = _client(endpoint.base_url)
+        self._client = _client(endpoint.base_url, asyncio.get_running_loop())
         self._model = endpoint.model
         self._headers = {"Authorization": f"Bearer {key}"}
 

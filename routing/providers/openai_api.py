@@ -4,6 +4,7 @@ https://platform.openai.com/docs/api-reference/chat,
 https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle (v1)
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -35,8 +36,8 @@ ALSO_TOO_LONG = "maximum context length"
 
 
 @cache
-def _client(base_url: str) -> openai.AsyncOpenAI:
-    """One an address and process. The key goes with each call."""
+def _client(base_url: str, loop: asyncio.AbstractEventLoop) -> openai.AsyncOpenAI:  # noqa: ARG001
+    """One an address and event loop, whose its connections are. The key goes with each call."""
     http = openai.DefaultAsyncHttpxClient(follow_redirects=False)
     return openai.AsyncOpenAI(base_url=base_url, api_key="unused", max_retries=0, http_client=http)
 
@@ -45,7 +46,7 @@ class OpenAIApi:
     def __init__(self, endpoint: Endpoint, key: str, *, limit: Literal["max_tokens", "max_completion_tokens"]) -> None:
         """``limit``: by which name the server takes the most tokens of an answer. OpenAI's newer models refuse the
         older name, many servers do not know the newer one."""
-        self._client = _client(endpoint.base_url)
+        self._client = _client(endpoint.base_url, asyncio.get_running_loop())
         self._endpoint = endpoint
         self._headers = {"Authorization": f"Bearer {key}"}
         self._limit = limit

@@ -446,7 +446,7 @@ async def test_when_the_model_never_answers_then_what_may_have_been_used_is_char
             hanging_up.fault(kind="drop")
             refused, timed_out, dropped, unreachable = await asyncio.gather(
                 failing(world, unwell.url, 5),
-                failing(world, slow.url, 0.2),
+                failing(world, slow.url, 1),
                 failing(world, hanging_up.url, 5),
                 failing(world, closed, 5),
             )
