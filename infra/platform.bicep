@@ -140,8 +140,6 @@ module openai 'modules/cognitive.bicep' = if (withOpenAI) {
     location: location
     principalId: identity.properties.principalId
     workspaceId: monitoring.outputs.workspaceId
-    identityId: identity.id
-    customerManagedKeyUri: customerManagedKeyUri
     isPrivate: isPrivate
     publicAccess: publicAccess
     othersMay: isPrivate ? 'Deny' : 'Allow'
@@ -160,8 +158,6 @@ module contentSafety 'modules/cognitive.bicep' = if (withContentSafety) {
     location: location
     principalId: identity.properties.principalId
     workspaceId: monitoring.outputs.workspaceId
-    identityId: identity.id
-    customerManagedKeyUri: customerManagedKeyUri
     isPrivate: isPrivate
     publicAccess: publicAccess
     othersMay: isPrivate ? 'Deny' : 'Allow'

@@ -1,5 +1,5 @@
-// The Function App on Flex Consumption. Its address stays reachable, since people's clients call it; every route checks
-// an Entra token. In production everything that it calls goes through the network.
+// The Function App on Flex Consumption. Its address stays reachable, since people's clients call it; every route but
+// /api/health, which says that it lives and reads nothing, checks an Entra token. In production everything that it calls goes through the network.
 param name string
 param location string
 param identityId string
@@ -46,7 +46,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2024-04-01' = {
-  // checkov:skip=CKV_AZURE_222:People's chat clients call it. Every route checks an Entra token; put a gateway before it if your network asks for one.
+  // checkov:skip=CKV_AZURE_222:People's chat clients call it. Every route but /api/health checks an Entra token; put a gateway before it if your network asks for one.
   // checkov:skip=CKV_AZURE_17:Callers are told apart by their Entra token, which chat clients have; client certificates they have not.
   // checkov:skip=CKV_AZURE_212:Flex Consumption has instances that are always ready in the place of a minimum.
   name: 'func-${name}'

@@ -5,8 +5,6 @@ param roleId string
 param location string
 param principalId string
 param workspaceId string
-param identityId string
-param customerManagedKeyUri string
 param isPrivate bool
 @allowed(['Disabled', 'Enabled'])
 param publicAccess string = 'Disabled'
@@ -23,19 +21,12 @@ resource account 'Microsoft.CognitiveServices/accounts@2024-10-01' = {
   tags: tags
   kind: kind
   sku: { name: 'S0' }
-  identity: { type: 'UserAssigned', userAssignedIdentities: { '${identityId}': {} } }
+  identity: { type: 'SystemAssigned' }
   properties: {
     customSubDomainName: name
     disableLocalAuth: true
     publicNetworkAccess: publicAccess
     networkAcls: { defaultAction: othersMay }
-    encryption: empty(customerManagedKeyUri) ? null : {
-      keySource: 'Microsoft.KeyVault'
-      keyVaultProperties: {
-        keyVaultUri: '${split(customerManagedKeyUri, '/keys/')[0]}/'
-        keyName: split(customerManagedKeyUri, '/keys/')[1]
-      }
-    }
   }
 }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.resources import RESOURCES
+from local.resources import DUPLICATES_SECONDS, MOST_DELIVERIES, RESOURCES
 from scripts.infra import INFRA, differences, different
 from services import bus
 
@@ -59,6 +59,44 @@ def test_when_something_else_is_not_declared_then_it_is_told(
         else {column: kind for column, kind in left.items() if column != name},
     )
     assert any(f"'{name}' is used by the code and not declared" in each for each in differences())
+
+
+ASSIGNED = {
+    "monitoring": {"sendsEvents", "sendsTelemetry", "mayQuery", "readsTable"},
+    "servicebus": {"assignments"},  # the sender and the receiver
+    "cosmos": {"writesItems"},
+    "storage": {"keepsBlobs"},
+    "keyvault": {"readsSecrets"},
+    "durable": {"runsOrchestrations"},
+    "cognitive": {"uses"},
+}
+"""The role assignments of each module, by their names in it."""
+
+
+@pytest.mark.claim("P1")
+def test_when_roles_are_assigned_then_they_are_these_and_to_the_app() -> None:
+    found: dict[str, set[str]] = {}
+    for file, text in BICEP.items():
+        for name in re.findall(r"^resource (\w+) '[\w./]+/(?:roleAssignments|sqlRoleAssignments)@", text, re.MULTILINE):
+            found.setdefault(Path(file).stem, set()).add(name)
+            block = text.partition(f"resource {name} '")[2].partition("\n}")[0]
+            assert "principalId: principalId" in block, name
+            assert "scope" in block, name
+    assert found == ASSIGNED
+
+
+def test_when_queues_and_containers_are_made_then_from_the_shared_list_alone_and_as_the_local_stack_has_them() -> None:
+    every = "".join(BICEP.values())
+    for kind, loop in (("namespaces/queues", "each in queues"), ("sqlDatabases/containers", "each in containers")):
+        (made,) = re.findall(rf"^resource \w+ '[\w./]+{kind}@[^\n]*", every, re.MULTILINE)
+        assert loop in made
+    bus, cosmos = BICEP["modules/servicebus.bicep"], BICEP["modules/cosmos.bicep"]
+    assert re.findall(r"maxDeliveryCount: (\d+)", bus) == [str(MOST_DELIVERIES)]
+    assert f"duplicateDetectionHistoryTimeWindow: 'PT{DUPLICATES_SECONDS // 60}M'" in bus
+    for said in ("each.sessions", "each.duplicate_detection", "each.ttl_seconds", "lockDuration: 'PT1M'"):
+        assert said in bus
+    for said in ("[each.partition_key]", "each.expires ? -1 : null", "'cosine'", "'float32'", "type: 'quantizedFlat'"):
+        assert said in cosmos
 
 
 @pytest.mark.claim("P1")
