@@ -10,7 +10,6 @@ those of keys and teams need a PostgreSQL database, and cost more.
 import asyncio
 import json
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ import aiohttp
 from aiohttp import web
 
 from bench.pii import presidio_engine
+from local.ports import Ports
 from local.process import ROOT, StartFailed
 
 KEY = "sk-bench"
@@ -62,9 +62,9 @@ def configuration(models_url: str, presidio_url: str) -> dict[str, Any]:
 @asynccontextmanager
 async def running(python: Path, models_url: str) -> AsyncIterator[Peer]:
     """The proxy of that interpreter before that model. Raises ``StartFailed`` if it does not come up."""
-    ports = free_port(), free_port()
-    proxy_url, presidio_url = (f"http://127.0.0.1:{port}" for port in ports)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Ports() as free:
+        ports = free.take(), free.take()
+        proxy_url, presidio_url = (f"http://127.0.0.1:{port}" for port in ports)
         config = Path(folder) / "config.yaml"
         config.write_text(json.dumps(configuration(models_url, presidio_url)))  # JSON is YAML
         analyzer = (sys.executable, "-m", "bench.peer", str(ports[1]))
@@ -86,11 +86,6 @@ async def running(python: Path, models_url: str) -> AsyncIterator[Peer]:
                     if process.returncode is None:
                         process.kill()
                     await process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 async def _ready(url: str, process: asyncio.subprocess.Process, log: TextIO) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from local import resources
 from local.control import ControlClient
 from local.entra.directory import Directory, Person
+from local.ports import Ports
 from local.process import ROOT, Process
 from local.tls import issue
 
@@ -69,6 +70,7 @@ class Stack:
         self._settings = dict(settings or {})
         self._lock_seconds = lock_seconds
         self._options = {name: list(more) for name, more in (options or {}).items()}
+        self._ports = Ports()
         self._environment: dict[str, str] = {}
         self._commands: dict[str, Sequence[object]] = {}
         self._apps: dict[str, list[Process]] = {group: [] for group in GROUPS}
@@ -120,7 +122,7 @@ class Stack:
         """
         self._started[group] += 1
         options = ["--group", group, "--app", app, "--durable", self.standins["durable"].url]
-        options += ["--run-dir", self._folder / "run", *(_ports_of(in_place_of) if in_place_of else [])]
+        options += ["--run-dir", self._folder / "run", *(_ports_of(in_place_of) if in_place_of else self._new_ports())]
         instance = await Process.start(
             f"{group}-{self._started[group]}",
             "local.host",
@@ -150,7 +152,7 @@ class Stack:
         before = self.standins[name]
         await before.kill()
         await asyncio.sleep(after_seconds)
-        await self._start_standin(name, [*self._commands[name], *_ports_of(before)])
+        await self._start_standin(name, self._commands[name], _ports_of(before))
 
     async def next_death(self) -> tuple[str | None, Process]:
         """Wait until a process ends by itself. Returns its group of the app, None for a stand-in, and the process."""
@@ -230,12 +232,12 @@ class Stack:
             self._start_standin("models", [*authority, *real]),
         )
 
-    async def _start_standin(self, name: str, options: Sequence[object]) -> None:
+    async def _start_standin(self, name: str, options: Sequence[object], ports: Sequence[object] = ()) -> None:
         self._commands[name] = options
         self.standins[name] = await Process.start(
             name,
             f"local.{name}",
-            [*options, *self._options.get(name, ())],
+            [*options, *(ports or self._new_ports()), *self._options.get(name, ())],
             environment=self._environment,
             logs=self.logs,
         )
@@ -257,6 +259,10 @@ class Stack:
         apps = [instance for group in GROUPS for instance in self.instances(group)]
         for processes in (apps, list(self.standins.values())):
             await asyncio.gather(*(process.stop(GRACE) for process in processes))
+        self._ports.close()
+
+    def _new_ports(self) -> list[object]:
+        return ["--control-port", self._ports.take(), "--port", self._ports.take()]
 
     def _data(self, name: str) -> list[object]:
         return ["--data", self._folder / "data" / name]

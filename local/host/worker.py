@@ -18,10 +18,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import azure_functions_runtime as runtime
+from azure_functions_runtime import http_v2
 
 from local.host import protos
 from local.host.hostjson import Refused
 from local.host.protos import ParameterBinding, StatusResult, TypedData
+from local.ports import Ports
 from local.standin import Control
 
 log = logging.getLogger("local.host")
@@ -76,6 +78,7 @@ class Worker:
     def __init__(self, control: Control, client_configuration: str | None) -> None:
         self._control = control
         self._client_configuration = client_configuration
+        self._ports = Ports()
         self.http_uri = ""
         """Where the app answers HTTP requests, once it is loaded."""
 
@@ -83,6 +86,8 @@ class Worker:
         """Import and index ``function_app.py``. Raises :class:`~local.host.hostjson.Refused` if that fails."""
         sys.path.insert(0, str(app))
         os.chdir(app)  # where Azure starts the worker
+        # The library lets go of the port that it chose until its server is up, seconds later: in Azure it is alone.
+        http_v2.get_unused_tcp_port = self._ports.take
         runtime.start_threadpool_executor()
         initialised = await runtime.worker_init_request(
             _message(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(app)))

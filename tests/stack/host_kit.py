@@ -16,6 +16,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
 from local.control import ControlClient
+from local.ports import Ports
 from local.process import Process
 
 SECONDS = 10.0
@@ -73,6 +74,7 @@ class Stack:
     standins: dict[str, Process] = field(default_factory=dict)
     hosts: dict[str, Process] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
+    ports: Ports = field(default_factory=Ports)
     senders: dict[str, ServiceBusSender] = field(default_factory=dict)
     clients: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -102,7 +104,10 @@ class Stack:
             yield stack
 
     async def standin(self, name: str, *options: object) -> None:
-        process = await Process.start(name, f"local.{name}", options, environment=os.environ, logs=self.folder)
+        ports = [] if "--port" in options else ["--port", self.ports.take()]
+        process = await Process.start(
+            name, f"local.{name}", [*options, *ports], environment=os.environ, logs=self.folder
+        )
         self.standins[name] = process
         self.processes.append(process)
 
@@ -122,6 +127,7 @@ class Stack:
     async def stop(self) -> None:
         await self.hang_up()
         await asyncio.gather(*(process.stop(grace=SECONDS) for process in reversed(self.processes)))
+        self.ports.close()
 
     def control(self, group: str) -> ControlClient:
         return ControlClient(self.hosts[group].control)

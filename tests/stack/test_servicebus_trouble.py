@@ -27,6 +27,7 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
+from local.ports import Ports
 from local.process import Process, StartFailed
 from local.servicebus.codec import Described, Symbol, UInt, ULong
 from local.servicebus.composites import Attach, Begin, Close, Detach, Open, SaslInit, Source, Target
@@ -324,34 +325,36 @@ async def start(folder: Path, *options: object) -> Process:
 @at_once
 async def test_when_it_is_killed_then_what_it_acknowledged_is_there_again(folder: Path) -> None:
     written(folder, duplicate_detection_seconds=600, lock_seconds=300)
-    process = await start(folder)
-    try:
-        bus = Broker(process.ready["connection_string"], process.control)
-        async with (
-            bus.connect(**PATIENT) as client,
-            client.get_queue_sender("q") as sender,
-            client.get_queue_receiver("q") as receiver,
-        ):
-            await sender.send_messages([ServiceBusMessage(text, message_id=text) for text in "abcd"])
-            await receiver.complete_message(await one(receiver))
-            await receiver.dead_letter_message(await one(receiver), reason="why")
-            await receiver.abandon_message(await one(receiver))
-            await process.kill()
-            process = await start(folder, "--port", process.url.rpartition(":")[2])
-            await sender.send_messages(ServiceBusMessage("again", message_id="a"))
-            for wanted in (("c", 1), ("d", 0)):
-                message = await one(receiver)
-                assert (str(message), message.delivery_count) == wanted
-                await receiver.complete_message(message)
-        bus = Broker(process.ready["connection_string"], process.control)
-        assert await bus.counts() == {"active": 0, "scheduled": 0, "locked": 0, "dead_lettered": 1}
-        dump = json.loads(await bus.control.dump())
-        assert dump["q"] == []
-        (dead,) = dump["q/$deadletterqueue"]
-        assert (dead["body"], dead["properties"]["message_id"]) == (["b"], "b")
-        assert dead["application_properties"]["DeadLetterReason"] == "why"
-    finally:
-        await process.stop(grace=5)
+    with Ports() as ports:
+        port = ports.take()
+        process = await start(folder, "--port", port)
+        try:
+            bus = Broker(process.ready["connection_string"], process.control)
+            async with (
+                bus.connect(**PATIENT) as client,
+                client.get_queue_sender("q") as sender,
+                client.get_queue_receiver("q") as receiver,
+            ):
+                await sender.send_messages([ServiceBusMessage(text, message_id=text) for text in "abcd"])
+                await receiver.complete_message(await one(receiver))
+                await receiver.dead_letter_message(await one(receiver), reason="why")
+                await receiver.abandon_message(await one(receiver))
+                await process.kill()
+                process = await start(folder, "--port", port)
+                await sender.send_messages(ServiceBusMessage("again", message_id="a"))
+                for wanted in (("c", 1), ("d", 0)):
+                    message = await one(receiver)
+                    assert (str(message), message.delivery_count) == wanted
+                    await receiver.complete_message(message)
+            bus = Broker(process.ready["connection_string"], process.control)
+            assert await bus.counts() == {"active": 0, "scheduled": 0, "locked": 0, "dead_lettered": 1}
+            dump = json.loads(await bus.control.dump())
+            assert dump["q"] == []
+            (dead,) = dump["q/$deadletterqueue"]
+            assert (dead["body"], dead["properties"]["message_id"]) == (["b"], "b")
+            assert dead["application_properties"]["DeadLetterReason"] == "why"
+        finally:
+            await process.stop(grace=5)
 
 
 async def test_when_the_entities_are_malformed_then_it_does_not_start(tmp_path: Path) -> None:
