@@ -15,6 +15,7 @@ from api.operation import Call, Reply, operation
 from api.support import OBSERVERS, require_observer
 from governance.signing_keys import KeysUnavailable, SigningKeys
 from governance.switches import PLATFORM, Position, position_of
+from services import queues
 from services.blobs import BlobError, BlobMissing, Blobs
 from services.bus import REQUESTS, BusUnavailable
 from services.content_safety import ContentSafetyUnavailable
@@ -80,7 +81,7 @@ async def get_health(call: Call[None]) -> Reply:
     services = call.services
     asked: dict[str, Awaitable[object]] = {
         "cosmos": position_of(services.store.control, PLATFORM),
-        "servicebus": services.bus.glance(REQUESTS),
+        "servicebus": queues.glance(services.bus, REQUESTS),
         "loganalytics": services.audit_log.query("AuditEvents_CL | take 1 | project EventId", timedelta(hours=1)),
         "entra": SigningKeys(services.settings.entra_authority, time.monotonic).find("none"),
         "graph": services.graph.member_groups(call.caller.oid, [services.settings.platform_admin_group]),

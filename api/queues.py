@@ -12,7 +12,9 @@ from api.support import OBSERVERS, require_observer
 from governance import dead_letters
 from governance.access import Role
 from governance.dead_letters import MOST_BROUGHT_BACK, known_queue
-from services.bus import QUEUES, DeadLetter, Depth
+from services import queues
+from services.bus import QUEUES
+from services.queues import DeadLetter, Depth
 
 bp = df.Blueprint()
 
@@ -59,7 +61,7 @@ class BroughtBack(BaseModel):
 async def get_queues(call: Call[None]) -> Reply:
     """How much is waiting in each queue, and how much was given up."""
     require_observer(call)
-    depths = await asyncio.gather(*(call.services.bus.depth(name) for name in QUEUES))
+    depths = await asyncio.gather(*(queues.depth(call.services.bus, name) for name in QUEUES))
     return Reply(
         Queues(queues=[Queue(name=name, **depth.model_dump()) for name, depth in zip(QUEUES, depths, strict=True)])
     )
@@ -70,7 +72,7 @@ async def list_dead_letters(call: Call[None]) -> Reply:
     """What a queue gave up: ids, when it came and why it was given up; nothing of what else a message holds."""
     call.access.require(*OPERATORS, team=None)
     page, queue = call.query(Page), known_queue(call.path("name"))
-    found = await call.services.bus.dead_letters(queue, after=page.after, limit=page.limit)
+    found = await queues.dead_letters(call.services.bus, queue, after=page.after, limit=page.limit)
     last = found[-1].sequence_number if len(found) == page.limit else None
     return Reply(DeadLetters(dead_letters=found, after=last))
 

@@ -3,11 +3,13 @@
 ``python -m bench.reports`` runs against a fresh local stack. A receiver on Microsoft's SDK waits for the session of the
 assistant; each report is timed from its POST to the message in the receiver's hands. Then reactions are posted as fast
 as some clients at once can, each to a request of its own, and it is counted how many are kept and in the queue; and
-questions are asked one after the other, without reactions and with so many a second as are said, by turns. The
-stand-ins share the machine's CPUs with the app.
+questions are asked one after the other, without reactions and with so many a second as are said, by turns; and beside
+as many calls as a burst of 10,000 a minute has, of a function that does nothing at all. The stand-ins share the
+machine's CPUs with the app.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import platform
@@ -15,6 +17,8 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,8 @@ REACTIONS = 2_000
 AT_ONCE = 16
 RATES = (5, 20)
 """Reactions a second beside the questions."""
+BURST = 167
+"""Calls a second, 10,000 a minute, of a function that does nothing: what this machine has left for a burst at all."""
 QUESTIONS = 20
 ROUNDS = 3
 LIMIT_SECONDS = 120.0
@@ -71,6 +77,11 @@ class Company:
 
     async def react(self, request_id: str) -> None:
         await self.say(request_id, "reaction", {"useful": True, "minutes_saved": 5})
+
+    async def knock(self) -> None:
+        """The function that asks nobody and does nothing."""
+        async with self._http.get(f"{self._stack.http[0].url}/api/health") as answer:
+            await answer.read()
 
     async def kept(self) -> int:
         query = "SELECT VALUE c.id FROM c WHERE c.type = 'reaction'"
@@ -119,21 +130,21 @@ async def burst(company: Company, requests: list[str]) -> float:
 
 
 async def beside(
-    stack: Stack, http: aiohttp.ClientSession, company: Company, requests: list[str], rate: int
+    stack: Stack, http: aiohttp.ClientSession, calls: Iterable[Coroutine[Any, Any, None]], rate: int
 ) -> list[float]:
-    """Seconds of each question while so many reactions come a second."""
+    """Seconds of each question while so many of these calls are made a second."""
     pending: set[asyncio.Task[None]] = set()
 
-    async def reactions() -> None:
-        for request_id in requests:
-            pending.add(asyncio.create_task(company.react(request_id)))
-            await asyncio.sleep(1 / rate)
+    async def call() -> None:
+        began = time.perf_counter()
+        for made, each in enumerate(calls, 1):
+            pending.add(asyncio.create_task(each))
+            await asyncio.sleep(max(0.0, began + made / rate - time.perf_counter()))
 
-    reacting = asyncio.create_task(reactions()) if rate else None
+    calling = asyncio.create_task(call())
     took = await ask(stack, http, QUESTIONS)
-    if reacting is not None:
-        reacting.cancel()
-        await asyncio.gather(reacting, return_exceptions=True)
+    calling.cancel()
+    await asyncio.gather(calling, return_exceptions=True)
     await asyncio.gather(*pending)
     return took
 
@@ -162,16 +173,20 @@ async def measure(folder: Path) -> list[str]:
                 f"  {REACTIONS:,} reactions from {AT_ONCE} clients: {rate:.0f} a second,"
                 f" {await company.kept():,} kept, {queue['active']:,} in the queue"
             )
-            medians: dict[int, list[float]] = {each: [] for each in (0, *RATES)}
+            alone: list[float] = []
+            among: dict[str, list[float]] = defaultdict(list)
             for _ in range(ROUNDS):
-                for rate_, found in medians.items():
-                    fresh = await company.requests(int(rate_ * 20) + 1)
-                    found += await beside(stack, http, company, fresh, rate_)
-            alone = statistics.median(medians[0])
-            for rate_, found in medians.items():
+                alone += await ask(stack, http, QUESTIONS)
+                for each in RATES:
+                    fresh = await company.requests(each * 20)
+                    among[f"{each} reactions"] += await beside(stack, http, map(company.react, fresh), each)
+                knocks = (company.knock() for _ in itertools.count())
+                among[f"{BURST} calls that do nothing"] += await beside(stack, http, knocks, BURST)
+            lines.append(f"  a question: {statistics.median(alone) * 1000:.0f} ms")
+            for what, found in among.items():
                 middle = statistics.median(found)
-                slower = "" if not rate_ else f", {(middle / alone - 1) * 100:+.0f} %"
-                lines.append(f"  a question beside {rate_:>3} reactions a second: {middle * 1000:.0f} ms{slower}")
+                slower = (middle / statistics.median(alone) - 1) * 100
+                lines.append(f"  beside {what} a second: {middle * 1000:.0f} ms, {slower:+.0f} %")
     return lines
 
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 from governance.audit import NOTES
 from governance.changes import Journal, change_event
 from governance.problems import ProblemError
-from services.bus import MOST_COUNTED, QUEUES
+from services import queues
+from services.bus import QUEUES
+from services.queues import MOST_COUNTED
 
 MOST_BROUGHT_BACK = 100
 """At once."""
@@ -27,7 +29,7 @@ class Redriven(NamedTuple):
     numbers: list[int]
     """Sequence numbers of the dead letters that were brought back."""
     left: int
-    """How many are still there, of the oldest :data:`services.bus.MOST_COUNTED`."""
+    """How many are still there, of the oldest :data:`services.queues.MOST_COUNTED`."""
 
 
 def known_queue(name: str) -> str:
@@ -45,7 +47,7 @@ async def redrive(
     Where there is none of them nothing is done or said. Raises :class:`services.bus.BusUnavailable`: some may then have
     been brought back, and to ask again is safe.
     """
-    found = await journal.bus.dead_letters(queue, limit=MOST_COUNTED)
+    found = await queues.dead_letters(journal.bus, queue, limit=MOST_COUNTED)
     chosen = [each for each in found if numbers is None or each.sequence_number in numbers][:MOST_BROUGHT_BACK]
     if not chosen:
         return Redriven([], len(found))
@@ -54,5 +56,5 @@ async def redrive(
         "queue.redrive", actor=actor, target=f"queue:{queue}", reason=reason, After={"dead_letters": told}
     )
     await journal.note("config", NOTES, event)
-    brought = await journal.bus.redrive(queue, [each.sequence_number for each in chosen])
+    brought = await queues.redrive(journal.bus, queue, [each.sequence_number for each in chosen])
     return Redriven(brought, len(found) - len(brought))

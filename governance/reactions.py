@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from governance.changes import Conflict, Journal, change_event
+from governance.audit import AuditEvent
+from governance.changes import Conflict, Journal, Outdated, change_event
 from governance.request import Request
 from governance.telling import PENDING, tell
 from services.bus import FEEDBACK
@@ -105,12 +106,26 @@ async def react(journal: Journal, request: Request, given: Given) -> Reaction:
     :class:`governance.changes.Outdated` if it changes at the same moment.
     """
     feedback, now = journal.store.feedback, utc_now()
-    before = await feedback.read(request.id, request.assistant)
-    was = None if before is None else Reaction.model_validate(before)
-    if was is not None and _said(was) == given:
-        return was
-    if was is not None and now - was.at > EDITABLE:
-        raise Conflict(f"A reaction can be changed for {EDITABLE.days} days.")
+    reaction, event = _made(request, given, None, now)
+    try:
+        await journal.create("feedback", document := _document(reaction), event)
+    except Outdated:  # there is one: most have none, and are spared the look
+        before = await feedback.read(request.id, request.assistant)
+        if before is None:
+            raise
+        was = Reaction.model_validate(before)
+        if _said(was) == given:
+            return was
+        if now - was.at > EDITABLE:
+            raise Conflict(f"A reaction can be changed for {EDITABLE.days} days.") from None
+        reaction, event = _made(request, given, was, now)
+        await journal.replace("feedback", before, document := _document(reaction), event)
+    await tell(feedback, journal.bus, document, request.assistant)
+    return reaction
+
+
+def _made(request: Request, given: Given, was: Reaction | None, now: datetime) -> tuple[Reaction, AuditEvent]:
+    """The reaction that takes the place of ``was``, and the event of it."""
     reaction = Reaction(
         **given.model_dump(),
         id=request.id,
@@ -134,13 +149,7 @@ async def react(journal: Journal, request: Request, given: Given) -> Reaction:
         Before=_said(was).model_dump(mode="json") if was else {},
         After=given.model_dump(mode="json"),
     )
-    document = _document(reaction)
-    if before is None:
-        await journal.create("feedback", document, event)
-    else:
-        await journal.replace("feedback", before, document, event)
-    await tell(feedback, journal.bus, document, request.assistant)
-    return reaction
+    return reaction, event
 
 
 def _said(reaction: Reaction) -> Given:

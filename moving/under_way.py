@@ -4,6 +4,7 @@ import asyncio
 
 from governance.audit import CONTAINERS, items_of
 from routing.library import UNDER_WAY
+from services import queues
 from services.bus import ALERTS, AUDIT, AUDIT_REJECTED, DOCUMENTS, REQUESTS
 from services.documents import Items
 from services.platform import Platform
@@ -31,7 +32,7 @@ async def under_way(services: Platform) -> dict[str, int]:
     for container in CONTAINERS:
         events = await _count(items_of(store, container), "c.audit.status = 'pending'")
         found[f"events of {container} that are not in Log Analytics"] = events
-    depths = await asyncio.gather(*(services.bus.depth(name) for name in QUEUES))
+    depths = await asyncio.gather(*(queues.depth(services.bus, name) for name in QUEUES))
     for name, depth in zip(QUEUES, depths, strict=True):
         found[f"messages in {name}"] = depth.messages or 0  # of one with sessions nobody can tell
         found[f"messages given up in {name}"] = depth.dead_letters

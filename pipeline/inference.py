@@ -27,10 +27,11 @@ from routing.governed_call import StreamBroken, governed_call
 from routing.messages import Message
 from routing.routes import find_route
 from routing.worker import governor
-from services.bus import REPLIES, REPLY_TTL
+from services.bus import REPLIES
 from services.clock import uuid7
 from services.documents import StoreError, put
 from services.platform import Platform
+from services.replies import REPLY_TTL
 
 bp = df.Blueprint()
 

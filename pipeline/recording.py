@@ -11,8 +11,9 @@ from governance.release import release as let_go
 from governance.request import Request
 from governance.switches import Stopped, require_running
 from pipeline.stage import OVER, PROCEED, Job, StageFailed, Step
-from services.bus import REPLIES, REPLY_TTL
+from services.bus import REPLIES
 from services.platform import Platform, platform
+from services.replies import REPLY_TTL
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,12 @@ from azure.monitor.ingestion.aio import LogsIngestionClient
 from azure.monitor.query.aio import LogsQueryClient
 
 from services.blobs import Blobs
-from services.bus import Bus, Replies, bus_client
+from services.bus import Bus, bus_client
 from services.content_safety import ContentSafety
 from services.documents import Store, cosmos_client, require_strong
 from services.graph import Graph
 from services.logs import AuditLog
+from services.replies import Replies
 from services.settings import Settings, read_settings
 from services.tokens import model_tokens
 from services.webhook import Webhook
@@ -69,10 +70,11 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
     credential = await stack.enter_async_context(ManagedIdentityCredential(client_id=settings.identity_client_id))
     cosmos = await stack.enter_async_context(cosmos_client(settings.cosmos_endpoint, credential))
     await require_strong(cosmos)
-    bus = await stack.enter_async_context(
+    client = await stack.enter_async_context(
         bus_client(settings.servicebus_connection, settings.servicebus_namespace, credential)
     )
-    replies = Replies(bus)
+    bus = Bus(client)
+    replies = Replies(client)
     stack.push_async_callback(replies.close)
     audit_log = AuditLog(
         await stack.enter_async_context(
@@ -96,4 +98,4 @@ async def open_platform(settings: Settings, stack: AsyncExitStack) -> Platform:
     tokens = model_tokens(credential)
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     webhook = Webhook(settings.webhook_hosts, secret)
-    return Platform(settings, store, Bus(bus), replies, audit_log, graph, content_safety, blobs, webhook, tokens)
+    return Platform(settings, store, bus, replies, audit_log, graph, content_safety, blobs, webhook, tokens)

@@ -1,4 +1,6 @@
-"""The directory's signing keys: they change, and they may be out of reach."""
+"""The directory is the only one who knows people; its signing keys change, and they may be out of reach."""
+
+from uuid import uuid4
 
 import pytest
 
@@ -25,3 +27,22 @@ async def test_when_the_keys_cannot_be_read_then_a_token_of_an_unknown_one_is_no
             (await asking.call("GET", PATH, token=stranger)).is_problem(503, "not-available")
             assert (await asking.call("GET", PATH, token=asking.stack.token("alice"))).status == 200
         (await asking.call("GET", PATH, token=stranger)).is_problem(401, "token-refused")
+
+
+@pytest.mark.claim("I2")
+async def test_when_somebody_comes_whom_nobody_entered_then_they_are_served_and_only_what_they_did_is_kept(
+    asking: Asking,
+) -> None:
+    """Whoever the directory vouches for is known by their token alone: before they come there is nothing of them, and
+    afterwards no document that would have to follow the directory, only those of what they asked and what it cost."""
+    oid, name = str(uuid4()), "Nora Newcomer"
+    token = await asking.token(claims={"oid": oid, "sub": oid, "name": name, "preferred_username": "nora@example.com"})
+    me = await asking.call("GET", "/api/me", token=token)
+    assert me.status == 200, me.text
+    assert [team["id"] for team in me.body["teams"]] == ["sales"]
+    path = "/api/assistants/sales-helper/requests"
+    answer = await asking.call("POST", path, token=token, json={"prompt": "What makes a good offer?"})
+    assert answer.status == 200, answer.text
+    dump = (await asking.stack.control("cosmos").dump()).splitlines()
+    assert {line.partition("\t")[0] for line in dump if oid in line} == {"requests", "budgets"}
+    assert not [line for line in dump if name in line or "nora@example.com" in line]

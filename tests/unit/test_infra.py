@@ -13,7 +13,8 @@ BICEP = {file.relative_to(INFRA).as_posix(): file.read_text(encoding="utf-8") fo
 DEPLOYMENT = Path("docs/deployment.md").read_text(encoding="utf-8")
 GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 ROLE_OF = {
-    "services/bus.py": ("69a216fc", "4f6d3b9b"),
+    "services/bus.py": ("69a216fc",),
+    "services/queues.py": ("4f6d3b9b",),
     "services/documents.py": ("00000000",),
     "services/logs.py": ("3913510d", "acdd72a7"),
     "services/blobs.py": ("b7e6dc6d",),

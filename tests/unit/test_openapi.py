@@ -22,6 +22,9 @@ OPERATION = {"operationId", "summary", "parameters", "requestBody", "responses",
 TYPES = {"array", "boolean", "integer", "null", "number", "object", "string"}
 """JSON Schema 2020-12, Validation, section 6.1.1."""
 
+OF_ACCOUNTS = re.compile(r"password|passphrase|credential|sign_?up|register|(^|[/_])users?\b", re.IGNORECASE)
+"""Names that an API with accounts of its own would have."""
+
 type Json = dict[str, Any]
 
 
@@ -183,3 +186,22 @@ def test_when_there_is_a_problem_then_the_document_names_its_type_and_has_its_sh
     assert all(type_ in problem["description"] for type_ in PROBLEM_TYPES)
     assert problem["content"].keys() == {"application/problem+json"}
     assert {"type", "title", "status", "detail"} == set(document["components"]["schemas"]["ProblemDetails"]["required"])
+
+
+def names_in(part: Any) -> Iterator[str]:
+    """Every key of the document, those of paths and properties among them, and the names of parameters."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            yield key
+            yield from names_in(value)
+        if "in" in part and "name" in part:
+            yield part["name"]
+    if isinstance(part, list):
+        for each in part:
+            yield from names_in(each)
+
+
+@pytest.mark.claim("I2")
+def test_when_the_api_is_read_then_nothing_in_it_signs_up_or_takes_a_password(document: Json) -> None:
+    assert [name for name in names_in(document) if OF_ACCOUNTS.search(name)] == []
+    assert document["components"]["securitySchemes"].keys() == {"entra"}
