@@ -1,4 +1,5 @@
-"""Another version rolls out, and back: what the old one began is ended, once, and nobody is refused."""
+"""Another version rolls out, and back: what the old one began, an answer or the indexing of a document, is ended, once,
+and nobody is refused."""
 
 import asyncio
 import shutil
@@ -10,13 +11,16 @@ import pytest_asyncio
 
 from local.process import ROOT
 from local.stack import GROUPS, Stack
+from tests.e2e.asking import Asking
 from tests.e2e.kit import Answer, Kit, counted, ended_once, in_order, opened
+from tests.e2e.librarian import Librarian
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PRODUCT = ("api", "pipeline", "guardrails", "grounding", "routing", "governance", "services")
 AT_ONCE = 4
 NEW = "answer_request_2"
+HANDBOOK = b"# Offers\n\nAn offer holds for forty days.\n\n# Delivery\n\nChairs are delivered within nine days."
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +50,26 @@ async def kit(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kit]:
         yield kit
 
 
-async def rolled(kit: Kit, app: Path) -> list[Answer]:
-    """Instances of another version in place of all there are, while questions are at the model."""
+async def rolled(kit: Kit, app: Path, shelf: Librarian) -> tuple[list[Answer], str]:
+    """Instances of another version in place of all there are, while questions and a document are at the models.
+
+    Returns the answers and the document's id.
+    """
     stack, calls = kit.stack, await kit.model_calls()
     before = {group: stack.instances(group) for group in GROUPS}
-    await stack.control("models").faults([{"operation": "chat", "kind": "delay", "seconds": 2, "times": AT_ONCE}])
+    late = {"kind": "delay", "seconds": 2}
+    await stack.control("models").faults(
+        [{"operation": "embeddings", "times": 1, **late}, {"operation": "chat", "times": AT_ONCE, **late}]
+    )
+    document = (await shelf.upload(HANDBOOK)).body["id"]
+    await counted(kit, "models", "embeddings", 1)
     asked = [asyncio.create_task(kit.ask(at=stack.http[0])) for _ in range(AT_ONCE)]
     await counted(kit, "models", "chat", calls + AT_ONCE)
     await asyncio.gather(*(stack.start_instance(group, app=app) for group in GROUPS))
     await asyncio.gather(*(stack.retire(each) for group in ("durable", "queues") for each in before[group]))
     answers = [*await asyncio.gather(*asked), await kit.ask(at=stack.http[-1])]
     await stack.retire(before["http"][0])
-    return answers
+    return answers, document
 
 
 async def orchestrated(kit: Kit) -> dict[str, int]:
@@ -65,19 +77,23 @@ async def orchestrated(kit: Kit) -> dict[str, int]:
     return {name: names.count(name) for name in names}
 
 
-async def test_when_a_version_rolls_out_and_back_then_every_request_under_way_is_answered_once(
+async def test_when_a_version_rolls_out_and_back_then_what_is_under_way_is_ended_once(
     kit: Kit, next_version: Path
 ) -> None:
-    answers = await rolled(kit, next_version)
+    shelf = Librarian(Asking(kit))
+    await shelf.open()
+    answers, document = await rolled(kit, next_version, shelf)
     assert in_order(answers, await ended_once(kit))
-    assert await orchestrated(kit) == {"answer_request": AT_ONCE, NEW: 1}
+    assert (await shelf.ended(document))["state"] == "ready"
+    assert [chunk["document"] for chunk in await shelf.stored("chunk")] == [document] * 2
+    assert await orchestrated(kit) == {"answer_request": AT_ONCE, NEW: 1, "index_document": 1}
 
     before = await kit.requests()
     asked = [await kit.ask()]
     await ended_once(kit)  # drained: the former version knows nothing of the next one's orchestrator
     asked += await rolled_back(kit)
     assert in_order(asked, await ended_once(kit, before))
-    assert await orchestrated(kit) == {"answer_request": AT_ONCE + 1, NEW: 2}
+    assert await orchestrated(kit) == {"answer_request": AT_ONCE + 1, NEW: 2, "index_document": 1}
 
 
 async def rolled_back(kit: Kit) -> list[Answer]:
