@@ -23,7 +23,7 @@ GROUP_OF = {
     **dict.fromkeys(("index_document", "read_document", "embed_chunks", "swap_in_document"), "durable"),
 }
 POINTS = [f"{function}{when}" for function in GROUP_OF for when in ("", ":done")]
-SETTINGS = {"MODEL_TIMEOUT_SECONDS": "5", "AUDIT_PENDING_AFTER_SECONDS": "2", "STUCK_AFTER_SECONDS": "10"}
+SETTINGS = {"MODEL_TIMEOUT_SECONDS": "5", "AUDIT_PENDING_AFTER_SECONDS": "2", "STUCK_AFTER_SECONDS": "20"}
 FORMER = "Visitors park behind the warehouse."
 NEW = "\n\n".join(f"# Part {number}\n\nVisitors park in yard {number}." for number in range(40))
 
@@ -87,7 +87,7 @@ async def whole(shelf: Librarian, document_id: str, state: str) -> None:
         assert all("vector" in each for each in chunks)
         assert await shelf.files() == len(document.stored)
 
-    await eventually(clean, within=60)
+    await eventually(clean, within=90)
 
 
 @pytest.mark.claim("R1")

@@ -25,6 +25,7 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from local.control import ControlClient
 from local.servicebus.__main__ import service
 from local.standin import Control, serving
+from services.bus import Bus
 
 AT_ONCE = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -82,6 +83,8 @@ class Broker:
         self.connection_string = connection_string
         self.control = ControlClient(control)
         self.client = self.connect()
+        self.sending = Bus(self.client)
+        """The product's, kept as long as the client, which closes only the senders that somebody holds."""
 
     def connect(self, **options: Any) -> ServiceBusClient:
         """A client that reports the first error, unless it is told to be patient."""
