@@ -36,7 +36,7 @@ from services.clock import uuid7
 from services.documents import Store, cosmos_client
 
 REPORTS = 100
-REACTIONS = 2_000
+REACTIONS = 10_000
 AT_ONCE = 16
 RATES = (5, 20)
 """Reactions a second beside the questions."""

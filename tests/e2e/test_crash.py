@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -78,8 +79,20 @@ async def kit(module_kit: Kit) -> AsyncIterator[Kit]:
 
     await eventually(two_of_each)
     yield module_kit
-    for process in (*stack.standins.values(), *(each for group in GROUPS for each in stack.instances(group))):
-        await stack.control(process).faults()
+    await nothing_goes_wrong(stack)
+
+
+async def nothing_goes_wrong(stack: Stack) -> None:
+    """Any more: what was asked for is taken back, also if it has just happened."""
+
+    async def taken_back() -> None:
+        try:
+            for process in (*stack.standins.values(), *(each for group in GROUPS for each in stack.instances(group))):
+                await stack.control(process).faults()
+        except aiohttp.ClientError:
+            raise AssertionError("a process has just died") from None
+
+    await eventually(taken_back)
 
 
 async def ask_until_dead(kit: Kit, victim: Process, at: Process | None = None) -> list[Answer]:

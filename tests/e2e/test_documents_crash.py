@@ -14,7 +14,7 @@ from tests import documents
 from tests.e2e.asking import Asking
 from tests.e2e.kit import eventually, opened
 from tests.e2e.librarian import Librarian
-from tests.e2e.test_crash import LOCK_SECONDS, replace_the_dead
+from tests.e2e.test_crash import LOCK_SECONDS, nothing_goes_wrong, replace_the_dead
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -52,8 +52,7 @@ async def shelf(asking: Asking) -> AsyncIterator[Librarian]:
     await librarian.open()
     yield librarian
     await eventually(one_of_each)
-    for group in GROUPS:
-        await asking.stack.control(asking.stack.instances(group)[0]).faults()
+    await nothing_goes_wrong(asking.stack)
 
 
 async def dies_at(asking: Asking, group: str, point: str) -> None:
