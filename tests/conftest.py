@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from scripts.claims import LIST, claims_of, read_claims
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 E2E = Path(__file__).parent / "e2e"
+
+# How long something takes is no reason to fail, on a machine that has much else to do.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
