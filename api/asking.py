@@ -150,7 +150,7 @@ async def _admitted(call: Call[Any], asked: Asked) -> tuple[Request, bool]:
         await requests.refuse(services.store.requests, request, stop.problem(), services.settings.request_ttl_seconds)
         with suppress(BusUnavailable, TimeoutError):  # its event is kept: the sweep announces it
             async with asyncio.timeout(ANNOUNCE_SECONDS):
-                await announce(services.bus, reference_to_request(request.id), request.id)
+                await announce(services.bus, reference_to_request(request.id))
         raise NoAnswer(stop.problem(), request.id) from None
     if conversation:
         request = await conversations.go_on(services.store, conversation, request)

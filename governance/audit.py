@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 
-from services.bus import AUDIT, Bus
+from services.bus import AUDIT, Bus, message_of
 from services.clock import Timestamp, uuid7
-from services.documents import ItemExists, Items, Store
+from services.documents import ItemExists, Items, Patch, Store, put
 
 ANNOUNCED_FOR = timedelta(minutes=10)
 COLUMN_BYTES = 60_000
@@ -219,9 +219,9 @@ def outbox_document(event: AuditEvent, container: Outbox, partition: str) -> dic
     return {PARTITION_KEYS[container]: partition, "id": event.EventId, "type": "audit", "v": 1, "audit": pending(event)}
 
 
-async def announce(bus: Bus, reference: Reference, event_id: str) -> None:
+async def announce(bus: Bus, *references: Reference) -> None:
     """Tell the audit writer. Raises :class:`services.bus.BusUnavailable`."""
-    await bus.send(AUDIT, reference.model_dump(), message_id=event_id)
+    await bus.put(AUDIT, *(message_of(each.model_dump(), message_id=each.id) for each in references))
 
 
 async def note_started(store: Store, bus: Bus, event: AuditEvent) -> None:
@@ -231,7 +231,7 @@ async def note_started(store: Store, bus: Bus, event: AuditEvent) -> None:
     """
     with suppress(ItemExists):
         await store.config.create(outbox_document(event, "config", NOTES))
-    await announce(bus, Reference(container="config", partition=NOTES, id=event.EventId), event.EventId)
+    await announce(bus, Reference(container="config", partition=NOTES, id=event.EventId))
 
 
 async def announce_again(bus: Bus, reference: Reference) -> None:
@@ -242,25 +242,13 @@ async def announce_again(bus: Bus, reference: Reference) -> None:
     await bus.send(AUDIT, reference.model_dump(), message_id=uuid7(), time_to_live=ANNOUNCED_FOR)
 
 
-async def mark_written(items: Items, reference: Reference, revision: int) -> None:
-    """pending -> written, if the event is still the one that was uploaded.
+def marked(reference: Reference, revision: int, status: Literal["written", "rejected"]) -> Patch:
+    """From pending to what became of the event, if it is still the one that was uploaded; else it is uploaded again.
 
-    An outbox document has no other purpose, so it expires from then on. Raises
-    :class:`services.documents.ConditionFailed` if the event has changed since: it is then uploaded again.
+    An outbox document has no other purpose than its event, so it expires once that is written; one that Log Analytics
+    does not take stays.
     """
-    await _mark(items, reference, revision, "written")
-
-
-async def mark_rejected(items: Items, reference: Reference, revision: int) -> None:
-    """pending -> rejected: Log Analytics does not take it, and whoever looks after that has it. It does not expire.
-
-    Raises what :func:`mark_written` raises.
-    """
-    await _mark(items, reference, revision, "rejected")
-
-
-async def _mark(items: Items, reference: Reference, revision: int, status: Literal["written", "rejected"]) -> None:
-    change: list[dict[str, Any]] = [{"op": "set", "path": "/audit/status", "value": status}]
+    change = [put("/audit/status", status)]
     if reference.container != "requests" and status == "written":
-        change.append({"op": "set", "path": "/ttl", "value": KEPT_SECONDS})
-    await items.patch(reference.id, reference.partition, change, where=f"from c where c.audit.revision = {revision}")
+        change.append(put("/ttl", KEPT_SECONDS))
+    return Patch(reference.id, change, f"from c where c.audit.revision = {revision}")

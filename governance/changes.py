@@ -77,6 +77,14 @@ class Journal:
         """
         return await self.commit(container, document, [("create", (each,)) for each in (document, *also)], event)
 
+    async def create_all(self, container: Outbox, made: Sequence[tuple[Document, AuditEvent]]) -> None:
+        """New documents of one partition, at most fifty, each with its event: all of them or none.
+
+        Raises :class:`Outdated` if there is one of the id of any.
+        """
+        writes = [("create", (document,)) for document, _ in made]
+        await self.commit(container, made[0][0], writes, *(event for _, event in made))
+
     async def replace(
         self, container: Outbox, before: Document, document: Document, event: AuditEvent, also: Sequence[Document] = ()
     ) -> str:
@@ -96,38 +104,39 @@ class Journal:
         """An event that comes without a change: something was read, or refused."""
         with suppress(ItemExists):  # its id is new: the SDK repeated a write that had been carried out
             await items_of(self.store, container).create(outbox_document(event, container, partition))
-        await self._announce(container, partition, event)
+        await self._announce(container, partition, [event])
 
     async def commit(
-        self, container: Outbox, document: Document, writes: Sequence[tuple[Any, ...]], event: AuditEvent
+        self, container: Outbox, document: Document, writes: Sequence[tuple[Any, ...]], *events: AuditEvent
     ) -> str:
         """Any operations of the document's partition, the first on the document itself. Returns its ETag.
 
         Raises :class:`Outdated` if one of them can't be carried out.
         """
         items, partition = items_of(self.store, container), document[PARTITION_KEYS[container]]
-        outbox = ("create", (outbox_document(event, container, partition),))
+        outbox = [("create", (outbox_document(event, container, partition),)) for event in events]
         try:
-            etag = (await items.batch(partition, [*writes, outbox]))[0]
+            etag = (await items.batch(partition, [*writes, *outbox]))[0]
         except BatchRefused as refused:
             if refused.status not in (404, 409, 412):
                 raise
-            if await items.read(event.EventId, partition) is None:
+            if await items.read(events[0].EventId, partition) is None:
                 raise Outdated from None
             # The SDK repeated a batch that had been carried out. If somebody has changed the document since, their ETag
             # would let the caller change what they never saw: they get one that is outdated.
             now = await items.read(document["id"], partition) or {}
-            etag = now["_etag"] if _content(now) == _content(document) else f'"{event.EventId}"'
-        await self._announce(container, partition, event)
+            etag = now["_etag"] if _content(now) == _content(document) else f'"{events[0].EventId}"'
+        await self._announce(container, partition, events)
         return etag
 
-    async def _announce(self, container: Outbox, partition: str, event: AuditEvent) -> None:
-        reference = Reference(container=container, partition=partition, id=event.EventId)
+    async def _announce(self, container: Outbox, partition: str, events: Sequence[AuditEvent]) -> None:
+        references = [Reference(container=container, partition=partition, id=event.EventId) for event in events]
         try:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
-                await announce(self.bus, reference, event.EventId)
+                await announce(self.bus, *references)
         except (BusUnavailable, TimeoutError) as error:
-            log.warning("event %s is left to the sweep: %s", event.EventId, type(error).__name__)
+            left = ", ".join(each.id for each in references)
+            log.warning("events %s are left to the sweep: %s", left, type(error).__name__)
 
 
 def _content(document: Document) -> Document:

@@ -127,7 +127,7 @@ async def open_escalation(journal: Journal, escalation: Escalation, rules: Escal
     await journal.create(
         "escalations", document, _event("escalation.open", opened, actor=opened.reporter, reason=opened.words)
     )
-    await tell(items, journal.bus, document, opened.team)
+    await tell(items, journal.bus, opened.team, document)
     return opened
 
 

@@ -4,8 +4,11 @@ A reaction is a document of its assistant's partition, under the id of the reque
 message for the queue ``feedback``. Its words are kept as the guardrails left them.
 """
 
+import asyncio
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,10 +20,13 @@ from governance.telling import PENDING, tell
 from services.bus import FEEDBACK
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import Document, Items
+from services.together import Together
 
 EDITABLE = timedelta(days=7)
 KEPT_SECONDS = 400 * 86_400
 """A year and a month, so that a year can be compared with the one before."""
+MOST_TOGETHER = 20
+"""Reactions in one write: also the longest stay within the 2 MB of a batch and the 1 MB of a message."""
 MOST_WORDS = 50
 """Texts in a view: the latest."""
 
@@ -99,8 +105,13 @@ class Feedback(BaseModel):
     """The latest."""
 
 
+type Made = tuple[Document, AuditEvent]
+
+
 async def react(journal: Journal, request: Request, given: Given) -> Reaction:
     """The reaction of the one who asked, first or changed; the same again changes nothing.
+
+    Where many react to the answers of one assistant at the same time, their first reactions are written together.
 
     Raises :class:`governance.changes.Conflict` when it can't be changed any more, and
     :class:`governance.changes.Outdated` if it changes at the same moment.
@@ -108,7 +119,7 @@ async def react(journal: Journal, request: Request, given: Given) -> Reaction:
     feedback, now = journal.store.feedback, utc_now()
     reaction, event = _made(request, given, None, now)
     try:
-        await journal.create("feedback", document := _document(reaction), event)
+        await _first.add((journal, request.assistant), (_document(reaction), event))
     except Outdated:  # there is one: most have none, and are spared the look
         before = await feedback.read(request.id, request.assistant)
         if before is None:
@@ -120,8 +131,25 @@ async def react(journal: Journal, request: Request, given: Given) -> Reaction:
             raise Conflict(f"A reaction can be changed for {EDITABLE.days} days.") from None
         reaction, event = _made(request, given, was, now)
         await journal.replace("feedback", before, document := _document(reaction), event)
-    await tell(feedback, journal.bus, document, request.assistant)
+        await tell(feedback, journal.bus, request.assistant, document)
     return reaction
+
+
+async def _write(place: tuple[Journal, str], made: Sequence[Made]) -> list[Exception | None]:
+    """First reactions to one assistant's answers: all at once, or each alone if there is one for any of them."""
+    journal, assistant = place
+    try:
+        await journal.create_all("feedback", made)
+    except Outdated as error:
+        if len(made) == 1:
+            return [error]
+        alone = await asyncio.gather(*(_write(place, [each]) for each in made))
+        return list(chain.from_iterable(alone))
+    await tell(journal.store.feedback, journal.bus, assistant, *(document for document, _ in made))
+    return [None] * len(made)
+
+
+_first = Together[tuple[Journal, str], Made, None](_write, MOST_TOGETHER)
 
 
 def _made(request: Request, given: Given, was: Reaction | None, now: datetime) -> tuple[Reaction, AuditEvent]:

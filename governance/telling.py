@@ -9,9 +9,9 @@ import asyncio
 import logging
 from typing import Any
 
-from services.bus import Bus, BusUnavailable
+from services.bus import Bus, BusUnavailable, message_of
 from services.clock import utc_text
-from services.documents import ConditionFailed, Document, ItemMissing, Items, put
+from services.documents import Document, Items, Patch, put
 
 log = logging.getLogger(__name__)
 
@@ -21,26 +21,35 @@ PENDING = "pending"
 SENT = "sent"
 
 
-async def tell(items: Items, bus: Bus, document: Document, partition: str) -> bool:
-    """Sends what the document has to tell, and notes it. Does not raise: False leaves it to the sweep."""
-    message = document["message"]
+async def tell(items: Items, bus: Bus, partition: str, *documents: Document) -> bool:
+    """Sends what the documents have to tell, all to the same queue (and session), and notes it.
+
+    Does not raise because of the queue: False leaves them to the sweep.
+    """
+    told = {document["id"]: document["message"] for document in documents}
+    messages = [
+        message_of(
+            each["body"],
+            message_id=each["id"],
+            session_id=each.get("session"),
+            application_properties=each.get("properties"),
+        )
+        for each in told.values()
+    ]
+    [queue] = {each["queue"] for each in told.values()}
     try:
         async with asyncio.timeout(TELL_SECONDS):
-            await bus.send(
-                message["queue"],
-                message["body"],
-                message_id=message["id"],
-                session_id=message.get("session"),
-                properties=message.get("properties"),
-            )
+            await bus.put(queue, *messages)
     except (BusUnavailable, TimeoutError) as error:
-        log.warning("message %s is left to the sweep: %s", message["id"], type(error).__name__)
+        left = ", ".join(each["id"] for each in told.values())
+        log.warning("messages %s are left to the sweep: %s", left, type(error).__name__)
         return False
-    try:
-        where = f"from c where c.message.id = '{message['id']}'"
-        await items.patch(document["id"], partition, [put("/tell", SENT)], where=where)
-    except (ConditionFailed, ItemMissing):
-        log.info("message %s: its document has changed since", message["id"])
+    sent = [
+        Patch(each, [put("/tell", SENT)], f"from c where c.message.id = '{message['id']}'")
+        for each, message in told.items()
+    ]
+    for each in await items.patch_each(partition, sent):
+        log.info("message %s: its document has changed since", told[each]["id"])
     return True
 
 
@@ -49,5 +58,5 @@ async def tell_pending(items: Items, bus: Bus, key: str, before: Any) -> int:
     told = 0
     query = "SELECT * FROM c WHERE c.tell = @pending AND c.changed_at < @before"
     async for document in items.query(query, {"@pending": PENDING, "@before": utc_text(before)}):
-        told += await tell(items, bus, document, document[key])
+        told += await tell(items, bus, document[key], document)
     return told

@@ -1,10 +1,13 @@
 """How the stand-ins check the bearer tokens that Microsoft's SDKs send them: as the Azure services do, by signature."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import jwt
+
+MOST_KNOWN = 1000
 
 
 class Unauthorized(Exception):
@@ -21,11 +24,15 @@ class BearerCheck:
     authority: str
     audiences: tuple[str, ...]
     _keys: dict[str, jwt.PyJWK] = field(default_factory=dict, init=False)
+    _known: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
+    """Tokens that were good, with their claims: checking a signature takes longer than most of what is asked for."""
 
     async def check(self, token: str | None) -> dict[str, Any]:
         """The token's claims. Raises :class:`Unauthorized`."""
         if not token:
             raise Unauthorized("no bearer token")
+        if (known := self._known.get(token)) and known["exp"] > time.time():
+            return known
         try:
             kid = jwt.get_unverified_header(token).get("kid", "")
             if kid not in self._keys:
@@ -43,6 +50,9 @@ class BearerCheck:
             )
         except jwt.PyJWTError as error:
             raise Unauthorized(str(error)) from error
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[token] = claims
         return claims
 
     async def _read_keys(self) -> None:

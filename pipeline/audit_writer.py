@@ -3,17 +3,18 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, List, NamedTuple  # noqa: UP035 - the worker library does not take list[...] in an annotation
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, List, Literal, NamedTuple  # noqa: UP035 - the worker library does not take list[...] in an annotation
 
 import azure.durable_functions as df
 import azure.functions as func
 
-from governance.audit import NOTES, Reference, items_of, mark_rejected, mark_written, rows_of
+from governance.audit import NOTES, Container, Reference, items_of, marked, rows_of
 from governance.changes import Journal, change_event
 from services.bus import AUDIT, AUDIT_REJECTED
 from services.clock import uuid7
-from services.documents import ConditionFailed, Items
 from services.logs import LogsUnavailable, Rejected
 from services.platform import Platform, platform
 
@@ -24,7 +25,8 @@ bp = df.Blueprint()
 REJECTED_EVENT = "audit.reject"
 
 
-type Mark = Callable[[Items, Reference, int], Awaitable[None]]
+type Place = tuple[Container, str]
+"""A container and a partition of it."""
 
 
 class Pending(NamedTuple):
@@ -47,9 +49,8 @@ async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: 
     """
     services = await platform()
     references = [Reference.model_validate(json.loads(message.get_body())) for message in messages]
-    once_each = {reference.id: reference for reference in references}.values()
-    found = await asyncio.gather(*(_pending(services, each) for each in once_each))
-    events = [each for each in found if each is not None]
+    found = await asyncio.gather(*(_pending(services, place, each) for place, each in _by_place(references).items()))
+    events = list(chain.from_iterable(found))
     try:
         rejected = await services.audit_log.upload([row for each in events for row in rows_of(each.event)])
     except LogsUnavailable as error:
@@ -57,15 +58,24 @@ async def write_audit(messages: List[func.ServiceBusMessage]) -> None:  # noqa: 
         return
     refused = {row["EventId"] for row, _ in rejected}
     await _set_aside(services, [each for each in events if each.event["EventId"] in refused], rejected)
-    taken = [each for each in events if each.event["EventId"] not in refused]
-    await asyncio.gather(*(_mark(services, reference, event, mark_written) for reference, event in taken))
+    await _mark(services, [each for each in events if each.event["EventId"] not in refused], "written")
 
 
-async def _pending(services: Platform, reference: Reference) -> Pending | None:
-    document = await items_of(services.store, reference.container).read(reference.id, reference.partition)
-    if document is None or document["audit"]["status"] != "pending":
-        return None
-    return Pending(reference, document["audit"]["event"])
+def _by_place(references: Iterable[Reference]) -> dict[Place, list[Reference]]:
+    """Each once: what is kept together is read and marked together."""
+    places: dict[Place, dict[str, Reference]] = defaultdict(dict)
+    for each in references:
+        places[each.container, each.partition][each.id] = each
+    return {place: list(found.values()) for place, found in places.items()}
+
+
+async def _pending(services: Platform, place: Place, references: Sequence[Reference]) -> list[Pending]:
+    container, partition = place
+    of = {each.id: each for each in references}
+    documents = await items_of(services.store, container).read_each(list(of), partition)
+    return [
+        Pending(of[each["id"]], each["audit"]["event"]) for each in documents if each["audit"]["status"] == "pending"
+    ]
 
 
 async def _set_aside(services: Platform, events: Sequence[Pending], rejected: Sequence[Rejected]) -> None:
@@ -75,7 +85,7 @@ async def _set_aside(services: Platform, events: Sequence[Pending], rejected: Se
         kept = {"v": 1, "status": status, "row": row}
         await services.bus.send(AUDIT_REJECTED, kept, message_id=uuid7())
     statuses = {row["EventId"]: status for row, status in rejected}
-    for reference, event in events:
+    for _, event in events:
         if event["EventType"] != REJECTED_EVENT:  # of which the next would be rejected as well
             told = change_event(
                 REJECTED_EVENT,
@@ -86,11 +96,17 @@ async def _set_aside(services: Platform, events: Sequence[Pending], rejected: Se
                 RequestId=event["RequestId"],
             )
             await Journal(services.store, services.bus).note("config", NOTES, told)
-        await _mark(services, reference, event, mark_rejected)
+    await _mark(services, events, "rejected")
 
 
-async def _mark(services: Platform, reference: Reference, event: dict[str, Any], mark: Mark) -> None:
-    try:
-        await mark(items_of(services.store, reference.container), reference, event["Revision"])
-    except ConditionFailed:
-        log.info("event %s changed while it was uploaded", reference.id)
+async def _mark(services: Platform, events: Sequence[Pending], status: Literal["written", "rejected"]) -> None:
+    revisions = {each.reference.id: each.event["Revision"] for each in events}
+
+    async def mark(place: Place, references: Sequence[Reference]) -> None:
+        container, partition = place
+        patches = [marked(each, revisions[each.id], status) for each in references]
+        for each in await items_of(services.store, container).patch_each(partition, patches):
+            log.info("event %s changed while it was uploaded", each)
+
+    places = _by_place(each.reference for each in events)
+    await asyncio.gather(*(mark(place, references) for place, references in places.items()))

@@ -33,7 +33,7 @@ async def record(job: Job) -> Step:
             attempts = await reservations.attempts_of(services.store.budgets, request.team, request.id)
             ttl = services.settings.request_ttl_seconds
             await requests.record(services.store.requests, request, problem, attempts, ttl)
-        await announce(services.bus, reference_to_request(request.id), request.id)
+        await announce(services.bus, reference_to_request(request.id))
     except Exception as error:
         log.warning("request %s: record failed: %s", job["request_id"], type(error).__name__)
         raise StageFailed(type(error).__name__) from None

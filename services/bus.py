@@ -6,9 +6,9 @@ Senders stay open for the life of the process (opening one costs the SDK about h
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.servicebus import ServiceBusMessage
@@ -63,6 +63,22 @@ async def within(seconds: float, queue: str) -> AsyncIterator[None]:
         raise BusUnavailable(f"{queue}: {type(error).__name__}") from None
 
 
+class Properties(TypedDict, total=False):
+    """What a message has beside its body."""
+
+    message_id: Required[str]
+    session_id: str | None
+    correlation_id: str
+    reply_to_session_id: str | None
+    time_to_live: timedelta
+    application_properties: dict[str | bytes, Any] | None
+
+
+def message_of(body: dict[str, Any], **properties: Unpack[Properties]) -> ServiceBusMessage:
+    """The body as JSON."""
+    return ServiceBusMessage(json.dumps(body), content_type="application/json", **properties)
+
+
 class Bus:
     """Sends messages: a small JSON body with ids, never content, but for the rows on ``audit-rejected``."""
 
@@ -72,42 +88,24 @@ class Bus:
         self._turns: dict[str, asyncio.Lock] = {}
         """The SDK's senders are not coroutine-safe: one message at a time goes through each."""
 
-    async def send(
-        self,
-        queue: str,
-        body: dict[str, Any],
-        *,
-        message_id: str,
-        session_id: str | None = None,
-        correlation_id: str | None = None,
-        reply_to_session_id: str | None = None,
-        time_to_live: timedelta | None = None,
-        properties: dict[str | bytes, Any] | None = None,
-    ) -> None:
+    async def send(self, queue: str, body: dict[str, Any], **properties: Unpack[Properties]) -> None:
         """Returns when the broker has the message. Raises :class:`BusUnavailable`."""
-        message = ServiceBusMessage(
-            json.dumps(body),
-            message_id=message_id,
-            session_id=session_id,
-            correlation_id=correlation_id,
-            reply_to_session_id=reply_to_session_id,
-            time_to_live=time_to_live,
-            content_type="application/json",
-            application_properties=properties,
-        )
-        await self.put(queue, message)
+        await self.put(queue, message_of(body, **properties))
 
-    async def put(self, queue: str, message: ServiceBusMessage) -> None:
-        """A message that is whole already. Returns and raises as :meth:`send`."""
+    async def put(self, queue: str, *messages: ServiceBusMessage) -> None:
+        """Messages that are whole already, all of them or none. Returns and raises as :meth:`send`.
+
+        Together they must be within the size of one (1 MB); on a queue with sessions they are of the same one.
+        """
         turn = self._turns.setdefault(queue, asyncio.Lock())
         async with within(SEND_TIMEOUT_SECONDS, queue), turn:  # the wait for its turn included
-            await self._send(queue, message)
+            await self._send(queue, messages)
 
-    async def _send(self, queue: str, message: ServiceBusMessage) -> None:
+    async def _send(self, queue: str, messages: Sequence[ServiceBusMessage]) -> None:
         try:
             if queue not in self._senders:
                 self._senders[queue] = await self.client.get_queue_sender(queue).__aenter__()
-            await self._senders[queue].send_messages(message)
+            await self._senders[queue].send_messages(messages[0] if len(messages) == 1 else list(messages))
         except BaseException:
             await self._forget(queue)
             raise

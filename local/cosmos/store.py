@@ -119,8 +119,16 @@ class Container:
                 return hidden[partition, item_id]
         return self._partitions.get(partition, {}).get(item_id)
 
-    def items(self, partition: str | None = None, snapshot: int | None = None) -> list[Item]:
-        """The items of one partition or of all, in order of creation, at a snapshot or now."""
+    def items(
+        self, partition: str | None = None, snapshot: int | None = None, ids: Iterable[str] | None = None
+    ) -> list[Item]:
+        """The items of one partition or of all, in order of creation, at a snapshot or now.
+
+        ``ids`` are all that is wanted of the partition.
+        """
+        if ids is not None and partition is not None:
+            named = (self.get(partition, each, snapshot) for each in ids)
+            return sorted(filter(None, named), key=lambda item: item.sequence)
         if partition is None:
             chosen: Iterable[Item] = (item for items in self._partitions.values() for item in items.values())
         else:

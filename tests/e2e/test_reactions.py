@@ -97,6 +97,25 @@ async def test_when_it_is_said_again_then_nothing_changes_and_when_it_is_changed
 
 
 @pytest.mark.claim("F1")
+async def test_when_many_react_at_once_then_each_is_kept_told_and_in_the_trail_also_beside_one_that_is_changed(
+    asking: Asking,
+) -> None:
+    before = (await feedback(asking)).body["reactions"]
+    requests = [await asked(asking) for _ in range(6)]
+    await react(asking, requests[3])
+    answers = await asyncio.gather(*(react(asking, each, words=f"Remark on {each}.") for each in requests))
+    assert [each.status for each in answers] == [200] * len(requests)
+    assert [each.body["words"] for each in answers] == [f"Remark on {each}." for each in requests]
+    assert (await feedback(asking)).body["reactions"] == before + len(requests)
+    for each in requests:
+        await asking.trail(f"EventType == 'reaction.set' and RequestId == '{each}' and tostring(After) has 'Remark'")
+    for each in requests:
+        document = await asking.kit.store.feedback.read(each, "sales-helper")
+        assert document is not None
+        assert document["tell"] == "sent"
+
+
+@pytest.mark.claim("F1")
 async def test_when_it_is_not_ones_own_request_then_it_is_as_if_there_were_none(asking: Asking) -> None:
     request_id = await asked(asking)
     theirs, none = [

@@ -160,3 +160,37 @@ async def test_when_it_was_changed_again_before_the_first_one_hears_of_it_then_t
     with pytest.raises(Outdated):
         await renamed(first, mine, "what second wrote was never seen")
     assert await names(first, partition, "at first") == ["at first", "first", "second"]
+
+
+# -- several documents at once
+
+
+def several(partition: str, *ids: str) -> list[tuple[Document, AuditEvent]]:
+    return [({**named(partition, "new"), "id": each}, event("", each)) for each in ids]
+
+
+async def kept(journal: Journal, partition: str) -> tuple[list[str], list[str]]:
+    """The ids of the documents, and what the events say was made."""
+    query = "SELECT * FROM c"
+    found = [each async for each in journal.store.config.query(query, partition=partition)]
+    ids = [each["id"] for each in found if each.get("type") != "audit"]
+    return sorted(ids), sorted(each["audit"]["event"]["After"]["name"] for each in found if each.get("type") == "audit")
+
+
+@pytest.mark.claim("A3")
+@pytest.mark.parametrize("lost", [0, 1, 2])
+async def test_when_several_are_made_at_once_then_each_has_its_event_whatever_answer_is_lost(
+    office: Office, partition: str, lost: int
+) -> None:
+    if lost:
+        office.account.fault(BATCH, kind="drop", times=lost)
+    await office.journals[0].create_all("config", several(partition, "a", "b", "c"))
+    assert await kept(office.journals[0], partition) == (["a", "b", "c"], ["a", "b", "c"])
+
+
+@pytest.mark.claim("A3")
+async def test_when_one_of_several_is_there_already_then_none_is_made(office: Office, partition: str) -> None:
+    await office.journals[0].create_all("config", several(partition, "b"))
+    with pytest.raises(Outdated):
+        await office.journals[1].create_all("config", several(partition, "a", "b", "c"))
+    assert await kept(office.journals[0], partition) == (["b"], ["b"])

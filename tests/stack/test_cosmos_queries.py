@@ -25,6 +25,8 @@ async def five(budgets: ContainerProxy) -> ContainerProxy:
     [
         ("SELECT VALUE c.id FROM c WHERE c.n = @n", ["r1", "r4"]),
         ("SELECT c.id, c.n AS number FROM c WHERE c.id IN ('r1', 'b0')", [{"id": "r1", "number": 1}]),
+        ("SELECT VALUE c.id FROM c WHERE c.id IN (@id, 'r1', 3, 'r3', 'x')", ["r1", "r2", "r3"]),
+        ("SELECT VALUE c.id FROM c WHERE c.id IN (c.id)", ["r0", "r1", "r2", "r3", "r4"]),
         ("SELECT VALUE c.id FROM c ORDER BY c.n DESC", ["r2", "r1", "r4", "r0", "r3"]),
         ("SELECT TOP 2 VALUE c.id FROM c ORDER BY c.id DESC", ["r4", "r3"]),
         ("SELECT VALUE c.id FROM c ORDER BY c.id OFFSET 1 LIMIT 2", ["r1", "r2"]),
@@ -42,7 +44,7 @@ async def five(budgets: ContainerProxy) -> ContainerProxy:
 async def test_when_a_partition_is_queried_then_only_its_items_answer(
     five: ContainerProxy, query: str, expected: list[Any]
 ) -> None:
-    assert await rows(five, query, values={"n": 1}) == expected
+    assert await rows(five, query, values={"n": 1, "id": "r2"}) == expected
 
 
 async def test_when_all_partitions_are_queried_then_a_filter_answers(five: ContainerProxy) -> None:

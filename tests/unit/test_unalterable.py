@@ -19,7 +19,7 @@ __all__ = ["calls", "functions"]  # fixtures
 TOUCHING = {
     "governance.requests.record": "writes a request's event, with its outcome",
     "governance.requests._withhold": "adds a revision, and leaves what was uploaded",
-    "governance.audit._mark": "written, rejected",
+    "governance.audit.marked": "written, rejected",
     "governance.sweep._make_pending": "to be uploaded once more, as it is",
 }
 """Whatever writes to the event in a document, and what of it."""
@@ -58,7 +58,7 @@ def test_when_an_event_waits_to_be_uploaded_then_nothing_but_these_touches_it(
     calls: Calls, functions: dict[str, Any]
 ) -> None:
     assert saying("/audit") == set(TOUCHING)
-    assert reaching(calls, functions, "governance.audit._mark") == {"write_audit"}
+    assert reaching(calls, functions, "governance.audit.marked") == {"write_audit"}
     assert reaching(calls, functions, "governance.sweep._make_pending") == {"reconcile_audit"}
     assert reaching(calls, functions, "governance.requests.record") == {"record", "sweep"}
 
@@ -67,7 +67,9 @@ def test_when_an_event_waits_to_be_uploaded_then_nothing_but_these_touches_it(
 def test_when_documents_are_deleted_then_they_are_teams_or_turns_or_of_the_library(
     calls: Calls, functions: dict[str, Any]
 ) -> None:
-    assert public(Items) == {"read", "create", "upsert", "patch", "batch", "query"}, "nothing deletes by itself"
+    assert public(Items) == {"read", "read_each", "create", "upsert", "patch", "patch_each", "batch", "query"}, (
+        "nothing deletes by itself"
+    )
     owners = {f"governance.conversations.{name}": "conversations" for name in ("drop_turn", "delete", "_delete_turns")}
     owners |= {"routing.library.clear_away": "chunks", "routing.chunk_index.clear": "chunks"}
     assert saying("delete") == {"governance.changes.Journal.remove", *owners}

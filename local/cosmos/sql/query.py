@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-from local.cosmos.sql.expressions import Expression, Row
+from local.cosmos.sql.expressions import Expression, In, Literal, Member, Name, Row
 from local.cosmos.sql.lexer import SqlError
 from local.cosmos.sql.values import UNDEFINED, UNDEFINED_RANK, SortKey, Value, canonical, is_number, sort_key
 from local.cosmos.sql.vectors import Vector, VectorDistance
@@ -82,6 +82,19 @@ class Query:
     def matches(self, body: dict[str, Any]) -> bool:
         """Whether one document satisfies the WHERE clause."""
         return self.where is None or self.where.evaluate({self.alias: body}) is True
+
+    def ids(self, parameters: Row) -> set[str] | None:
+        """The ids of all that it can find, if that is its whole condition: the index spares it a look at the others."""
+        where = self.where
+        if not (isinstance(where, In) and isinstance(where.value, Member) and where.value.path() == ("id",)):
+            return None
+        self.require(parameters)
+        if not all(
+            isinstance(each, Literal) or (isinstance(each, Name) and each.name in parameters)
+            for each in where.candidates
+        ):
+            return None
+        return {each for candidate in where.candidates if isinstance(each := candidate.evaluate(parameters), str)}
 
     def run(
         self, documents: Iterable[Document], parameters: Row, after: Position | None = None
