@@ -2,10 +2,10 @@
 
 ``python -m bench.reports`` runs against a fresh local stack. A receiver on Microsoft's SDK waits for the session of the
 assistant; each report is timed from its POST to the message in the receiver's hands. Then reactions are posted as fast
-as some clients at once can, each to a request of its own, and it is counted how many are kept and in the queue; and
-questions are asked one after the other, without reactions and with so many a second as are said, by turns; and beside
-as many calls as a burst of 10,000 a minute has, of a function that does nothing at all. The stand-ins share the
-machine's CPUs with the app.
+as some clients at once can, each to a request of its own, and it is counted how many are kept and in the queue. Then
+questions are asked one after the other, alone and beside as many reactions a second as are said, by turns, and beside
+as many calls as a burst of 10,000 a minute has, of a function that does nothing at all: of a model that answers at
+once, and of one that takes as long as a model does. The stand-ins share the machine's CPUs with the app.
 """
 
 import asyncio
@@ -38,10 +38,12 @@ from services.documents import Store, cosmos_client
 REPORTS = 100
 REACTIONS = 10_000
 AT_ONCE = 16
-RATES = (5, 20)
-"""Reactions a second beside the questions."""
 BURST = 167
-"""Calls a second, 10,000 a minute, of a function that does nothing: what this machine has left for a burst at all."""
+"""Calls a second: 10,000 a minute."""
+RATES = (20, BURST)
+"""Reactions a second beside the questions."""
+MODEL_SECONDS = (0.0, 1.0)
+"""Until the model answers."""
 QUESTIONS = 20
 ROUNDS = 3
 LIMIT_SECONDS = 120.0
@@ -143,10 +145,35 @@ async def beside(
 
     calling = asyncio.create_task(call())
     took = await ask(stack, http, QUESTIONS)
+    if calling.done():
+        raise RuntimeError("there were too few calls to make")
     calling.cancel()
     await asyncio.gather(calling, return_exceptions=True)
     await asyncio.gather(*pending)
     return took
+
+
+async def side_by_side(stack: Stack, http: aiohttp.ClientSession, company: Company, model_seconds: float) -> list[str]:
+    """How long questions take, alone and beside others."""
+    slow = {"operation": "chat", "kind": "delay", "seconds": model_seconds}
+    await stack.control("models").faults([slow] if model_seconds else [])
+    alone: list[float] = []
+    among: dict[str, list[float]] = defaultdict(list)
+    for _ in range(ROUNDS):
+        alone += await ask(stack, http, QUESTIONS)
+        for each in RATES:
+            fresh = await company.requests(int(each * QUESTIONS * (model_seconds + 1)))
+            among[f"{each} reactions"] += await beside(stack, http, map(company.react, fresh), each)
+        knocks = (company.knock() for _ in itertools.count())
+        among[f"{BURST} calls that do nothing"] += await beside(stack, http, knocks, BURST)
+    middle = statistics.median(alone)
+    lines = [f"  the model answers after {model_seconds * 1000:.0f} ms; a question: {middle * 1000:.0f} ms"]
+    for what, took in among.items():
+        lines.append(
+            f"    beside {what} a second: {statistics.median(took) * 1000:.0f} ms,"
+            f" {(statistics.median(took) / middle - 1) * 100:+.0f} %"
+        )
+    return lines
 
 
 async def measure(folder: Path) -> list[str]:
@@ -173,20 +200,8 @@ async def measure(folder: Path) -> list[str]:
                 f"  {REACTIONS:,} reactions from {AT_ONCE} clients: {rate:.0f} a second,"
                 f" {await company.kept():,} kept, {queue['active']:,} in the queue"
             )
-            alone: list[float] = []
-            among: dict[str, list[float]] = defaultdict(list)
-            for _ in range(ROUNDS):
-                alone += await ask(stack, http, QUESTIONS)
-                for each in RATES:
-                    fresh = await company.requests(each * 20)
-                    among[f"{each} reactions"] += await beside(stack, http, map(company.react, fresh), each)
-                knocks = (company.knock() for _ in itertools.count())
-                among[f"{BURST} calls that do nothing"] += await beside(stack, http, knocks, BURST)
-            lines.append(f"  a question: {statistics.median(alone) * 1000:.0f} ms")
-            for what, found in among.items():
-                middle = statistics.median(found)
-                slower = (middle / statistics.median(alone) - 1) * 100
-                lines.append(f"  beside {what} a second: {middle * 1000:.0f} ms, {slower:+.0f} %")
+            for each in MODEL_SECONDS:
+                lines += await side_by_side(stack, http, company, each)
     return lines
 
 

@@ -16,8 +16,8 @@ session covers it.
 
 Operations, for counts, faults and ``GET /control/charges`` (estimated request units by operation; reset with
 ``POST /control/charges/reset``): ``account``, ``database``, ``container <id>``, ``pkranges <id>``, ``refused``, and for
-the items of a container ``read``, ``create``, ``upsert``, ``replace``, ``patch``, ``delete``, ``batch`` or ``query``,
-followed by its id: ``create requests``. A fault of kind ``status`` strikes before anything is done (429 and 449 carry
-``seconds`` as x-ms-retry-after-ms); after a ``drop`` or ``delay`` the operation has been done, and only the answer is
-missing or late.
+the items of a container ``read``, ``create``, ``upsert``, ``replace``, ``patch``, ``delete``, ``batch``, ``patches``
+(a batch of nothing else) or ``query``, followed by its id: ``create requests``. A fault of kind ``status`` strikes
+before anything is done (429 and 449 carry ``seconds`` as x-ms-retry-after-ms); after a ``drop`` or ``delay`` the
+operation has been done, and only the answer is missing or late.
 """

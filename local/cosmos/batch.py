@@ -35,6 +35,15 @@ class BatchOutcome(NamedTuple):
     charge: float
 
 
+def name(body: bytes) -> str:
+    """The batch as an operation for counts and faults: ``patches`` if it makes, replaces and deletes nothing."""
+    try:
+        operations = _operations.validate_json(body)
+    except ValidationError:
+        return "batch"
+    return "patches" if all(each.kind == "Patch" for each in operations) else "batch"
+
+
 def run(transaction: Transaction, request: Any, *, strong: bool) -> BatchOutcome:
     """Stage all operations. The transaction is to be committed only if the status is 200."""
     try:

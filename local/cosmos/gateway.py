@@ -282,7 +282,7 @@ def _item_operation(request: Request, item: list[str]) -> tuple[str, _ItemOperat
         case "POST", [] if request.asks("x-ms-cosmos-is-query-plan-request"):
             return "query", lambda _: _refused("a query that needs a query plan")
         case "POST", [] if request.asks("x-ms-cosmos-is-batch-request"):
-            return "batch", _batch
+            return batch.name(request.body), _batch
         case "POST", [] if request.asks("x-ms-documentdb-is-upsert"):
             return "upsert", _upsert
         case "POST", []:

@@ -140,7 +140,7 @@ class Matrix:
         cosmos = await self.stack.control("cosmos").counts()
         bus = await self.stack.control("servicebus").counts()
         containers = ("control", "requests", "budgets")
-        wanted = {f"{kind} {container}" for kind in (*KEPT, "patch") for container in containers}
+        wanted = {f"{kind} {container}" for kind in (*KEPT, "patch", "patches") for container in containers}
         stored = {name: count for name, count in cosmos.items() if name in wanted}
         sent = {name: count for name, count in bus.items() if name.startswith("send ") and name != "send audit"}
         configured = await self.asking.configured()

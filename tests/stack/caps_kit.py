@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest_asyncio
+from azure.servicebus import ServiceBusMessage
 
 from governance import caps, reservations
 from governance.caps import Cap, CapSettings, Counter, cap_document, read_cap
@@ -29,7 +30,7 @@ class Unreachable(Bus):
     def __init__(self) -> None:
         pass
 
-    async def send(self, queue: str, *_: Any, **__: Any) -> None:
+    async def put(self, queue: str, *_: ServiceBusMessage) -> None:
         raise BusUnavailable(queue)
 
 

@@ -47,7 +47,7 @@ async def test_when_all_are_as_they_should_be_then_all_are_changed_in_one_call(i
     assert await items.patch_each("red", [marked("a", 0), marked("b", 1)]) == []
     assert await found(items) == ["a", "b"]
     calls = standin.control.counts - before
-    assert calls["batch budgets"] == 1
+    assert calls["patches budgets"] == 1
     assert not calls["patch budgets"]
 
 
@@ -70,7 +70,7 @@ async def test_when_it_is_one_then_it_is_changed_if_it_is_as_it_should_be(items:
 
 
 async def test_when_the_store_is_away_then_it_says_so(items: Items, standin: Standin) -> None:
-    standin.control.faults.append(Fault(operation="batch budgets", kind="status", status=400))
+    standin.control.faults.append(Fault(operation="patches budgets", kind="status", status=400))
     with pytest.raises(StoreUnavailable):
         await items.patch_each("red", [marked("a", 0), marked("b", 1)])
     assert await found(items) == []
