@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from api.body import TEXT_CHARACTERS, read_body, read_query
 from api.caller import caller_of
 from api.problems import Events, NoAnswer, NotAvailable, Streamed, problem_response, response
-from governance.access import Access, Notice, Role, RoleMissing, access_of
+from governance.access import Access, Notice, Role, RoleMissing, access_of, access_of_each
 from governance.audit import NOTES
 from governance.changes import Journal, as_seen
 from governance.identity import Caller, TokenRefused
@@ -26,9 +26,10 @@ from governance.refusals import Refusals, Refused
 from governance.support import SupportOnly, note_support
 from services.bus import BusUnavailable
 from services.clock import utc_now
-from services.documents import StoreError
+from services.documents import Items, StoreError
 from services.logs import LogsUnavailable
 from services.platform import Platform, platform
+from services.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Operation:
     """Whether the holder of a support grant may call it."""
     tagged: bool
     """Whether a change needs If-Match (or If-None-Match)."""
+    patient: bool
+    """Whether it waits for others of a burst, to be admitted together with them."""
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -129,6 +132,8 @@ class Call[Body: BaseModel | None]:
 
 _refusals: Refusals | None = None
 
+PATIENCE_SECONDS = 0.25
+"""How long an operation that is patient waits in a burst. In a lull it waits for nothing."""
 REFUSED = (401, 403, 404)
 """What a gate says to whom it does not let in."""
 
@@ -150,6 +155,7 @@ def operation[Body: BaseModel | None](
     support: bool = False,
     tagged: bool = False,
     streams: bool = False,
+    patient: bool = False,
     errors: Callable[[ProblemError, Sequence[Notice]], Response] = problem_response,
 ) -> Callable[[Handler[Body]], Handler[Body]]:
     """Registers a handler as the HTTP function of its name, behind the gate.
@@ -172,6 +178,7 @@ def operation[Body: BaseModel | None](
             roles=roles,
             support=support,
             tagged=tagged,
+            patient=patient,
         )
         OPERATIONS[declared.name] = declared
 
@@ -223,10 +230,22 @@ async def _note(services: Platform, refused: Refused) -> None:
     await _refusals.note(refused)
 
 
+async def _access_of_patient(place: tuple[Items, str], callers: Sequence[Caller]) -> Sequence[Access]:
+    config, first_admins = place
+    return await access_of_each(config, callers, first_admins, utc_now())
+
+
+_patient = Together[tuple[Items, str], Caller, Access](_access_of_patient, most=100, pause=PATIENCE_SECONDS)
+"""What its callers may do is read for all of them together, after the last of them has come: it is fresh for each."""
+
+
 async def _admitted(declared: Operation, caller: Caller, services: Platform, outside: type[ProblemError]) -> Access:
     """The gate: what the caller may do, and whether that is enough for this operation."""
-    first_admins = services.settings.platform_admin_group
-    access = await access_of(services.store.config, caller, first_admins, utc_now())
+    config, first_admins = services.store.config, services.settings.platform_admin_group
+    if declared.patient:
+        access = await _patient.add((config, first_admins), caller)
+    else:
+        access = await access_of(config, caller, first_admins, utc_now())
     if access.grant is not None:
         await note_support(Journal(services.store, services.bus), access, declared.name, allowed=declared.support)
         if not declared.support:

@@ -9,12 +9,16 @@ from governance.changes import Conflict
 from governance.request import Request
 from routing.assistants import ASSISTANT
 from services.documents import Items
+from services.together import Together
+
+_own = Together[Items, str, Request | None](requests.load_each, most=100)
+"""Where many say something at the same moment, their requests are read together."""
 
 
 async def asked_by[Body: BaseModel | None](call: Call[Body]) -> Request:
     """The request of the path, which has ended. Raises :class:`api.requests.RequestUnknown`, also for another person's,
     and :class:`governance.changes.Conflict` as long as it is under way."""
-    request = await requests.load(call.services.store.requests, call.path("request_id"))
+    request = await _own.add(call.services.store.requests, call.path("request_id"))
     if request is None or request.person.oid != call.caller.oid:
         raise RequestUnknown
     if not request.over:

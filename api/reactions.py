@@ -39,7 +39,7 @@ class Period(BaseModel):
     days: int = Field(default=30, ge=1, le=366)
 
 
-@operation(bp, "POST", "requests/{request_id}/reaction", body=NewReaction, answers={200: ReactionKept})
+@operation(bp, "POST", "requests/{request_id}/reaction", body=NewReaction, answers={200: ReactionKept}, patient=True)
 async def set_reaction(call: Call[NewReaction]) -> Reply:
     """Say whether the answer to one's own question was useful; again within seven days changes it."""
     request = await asked_by(call)

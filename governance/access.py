@@ -8,7 +8,7 @@ The notices in force come with the same query, so that every answer can carry th
 They open and close nothing.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -199,32 +199,53 @@ async def access_of(config: Items, caller: Caller, first_admins: str, now: datet
 
     ``first_admins`` is the group whose members are platform administrators as long as nobody has bound that role.
     """
-    parameters = {"@groups": sorted(caller.groups), "@now": utc_text(now)}
-    teams, roles, grant, notices = [], {Role.PLATFORM_ADMIN: [Binding(group=first_admins)]}, None, []
+    [access] = await access_of_each(config, [caller], first_admins, now)
+    return access
+
+
+async def access_of_each(
+    config: Items, callers: Sequence[Caller], first_admins: str, now: datetime
+) -> Sequence[Access]:
+    """What each of several callers may do now, in their order, by one reading that begins now."""
+    parameters = {"@groups": sorted(frozenset().union(*(each.groups for each in callers))), "@now": utc_text(now)}
+    found = _Found([], {Role.PLATFORM_ADMIN: [Binding(group=first_admins)]}, [], [])
     async for document in config.query(_MINE, parameters, partition=ACCESS):
         match document["type"]:
             case "team":
-                teams.append(team_in(document))
+                found.teams.append(team_in(document))
             case "role":
-                roles[Role(document["role"])] = bindings_in(document)
+                found.roles[Role(document["role"])] = bindings_in(document)
             case "grant":
-                found = grant_in(document)
-                if found.is_for(caller) and found.is_open(now):
-                    grant = found
+                found.grants.append(grant_in(document))
             case "notice":
-                notices.append(notice_in(document))
-    scopes = {role: _scope_in(bindings, caller) for role, bindings in roles.items()}
-    if scopes[Role.PLATFORM_ADMIN] != EVERYWHERE:
-        del scopes[Role.PLATFORM_ADMIN]  # it is the platform's: limited to teams, which no route allows, it is none
-    held = {role: scope for role, scope in scopes.items() if scope != NOWHERE}
-    of_the_house = grant is None and (teams or held)
-    return Access(
-        caller=caller,
-        teams=sorted(teams, key=lambda team: team.name),
-        roles=held,
-        grant=grant,
-        notices=sorted(notices, key=lambda notice: notice.begins_at, reverse=True) if of_the_house else [],
-    )
+                found.notices.append(notice_in(document))
+    return [found.access_of(caller, now) for caller in callers]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a reading found: the teams of somebody's among those who are asked for, and all else for everybody."""
+
+    teams: list[Team]
+    roles: dict[Role, list[Binding]]
+    grants: list[Grant]
+    notices: list[Notice]
+
+    def access_of(self, caller: Caller, now: datetime) -> Access:
+        scopes = {role: _scope_in(bindings, caller) for role, bindings in self.roles.items()}
+        if scopes[Role.PLATFORM_ADMIN] != EVERYWHERE:
+            del scopes[Role.PLATFORM_ADMIN]  # it is the platform's: limited to teams, which no route allows, it is none
+        held = {role: scope for role, scope in scopes.items() if scope != NOWHERE}
+        teams = [team for team in self.teams if team.group in caller.groups]
+        grant = next((each for each in self.grants if each.is_for(caller) and each.is_open(now)), None)
+        of_the_house = grant is None and (teams or held)
+        return Access(
+            caller=caller,
+            teams=sorted(teams, key=lambda team: team.name),
+            roles=held,
+            grant=grant,
+            notices=sorted(self.notices, key=lambda notice: notice.begins_at, reverse=True) if of_the_house else [],
+        )
 
 
 def _scope_in(bindings: list[Binding], caller: Caller) -> Scope:

@@ -9,6 +9,7 @@ highest ``Revision``.
 
 import hashlib
 import types
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import zip_longest
@@ -16,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 
-from services.bus import AUDIT, Bus, message_of
+from services.bus import AUDIT, Bus
 from services.clock import Timestamp, uuid7
 from services.documents import ItemExists, Items, Patch, Store, put
 
@@ -196,7 +197,7 @@ def items_of(store: Store, container: Container) -> Items:
 
 
 class Reference(BaseModel):
-    """An audit message: which document holds the event."""
+    """An audit message: which document holds the event, or the events."""
 
     v: Literal[1] = 1
     container: Container
@@ -219,9 +220,32 @@ def outbox_document(event: AuditEvent, container: Outbox, partition: str) -> dic
     return {PARTITION_KEYS[container]: partition, "id": event.EventId, "type": "audit", "v": 1, "audit": pending(event)}
 
 
-async def announce(bus: Bus, *references: Reference) -> None:
+def outbox_document_of(events: Sequence[AuditEvent], container: Outbox, partition: str) -> dict[str, Any]:
+    """As :func:`outbox_document`, of events that are written, uploaded and marked together."""
+    if len(events) == 1:
+        return outbox_document(events[0], container, partition)
+    kept = [each.model_dump(mode="json") for each in events]
+    audit = {
+        **{"status": "pending", "revision": 1, "since": kept[0]["EventTime"]},
+        **{"ids": [each["EventId"] for each in kept], "events": kept},
+    }
+    return {PARTITION_KEYS[container]: partition, "id": uuid7(), "type": "audit", "v": 2, "audit": audit}
+
+
+def events_in(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events that a document keeps."""
+    audit = document["audit"]
+    return audit["events"] if "events" in audit else [audit["event"]]
+
+
+def happened(condition: str) -> str:
+    """In a query: whether what a document keeps happened at such a time, ``< @before``."""
+    return f"(c.audit.event.EventTime {condition} OR c.audit.since {condition})"
+
+
+async def announce(bus: Bus, reference: Reference) -> None:
     """Tell the audit writer. Raises :class:`services.bus.BusUnavailable`."""
-    await bus.put(AUDIT, *(message_of(each.model_dump(), message_id=each.id) for each in references))
+    await bus.send(AUDIT, reference.model_dump(), message_id=reference.id)
 
 
 async def note_started(store: Store, bus: Bus, event: AuditEvent) -> None:

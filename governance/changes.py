@@ -11,7 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from governance.audit import PARTITION_KEYS, AuditEvent, Outbox, Reference, announce, items_of, outbox_document
+from governance.audit import (
+    PARTITION_KEYS,
+    AuditEvent,
+    Outbox,
+    Reference,
+    announce,
+    items_of,
+    outbox_document,
+    outbox_document_of,
+)
 from governance.problems import Problem, ProblemError
 from services.bus import Bus, BusUnavailable
 from services.clock import utc_now, uuid7
@@ -77,13 +86,15 @@ class Journal:
         """
         return await self.commit(container, document, [("create", (each,)) for each in (document, *also)], event)
 
-    async def create_all(self, container: Outbox, made: Sequence[tuple[Document, AuditEvent]]) -> None:
-        """New documents of one partition, at most fifty, each with its event: all of them or none.
+    async def create_all(
+        self, container: Outbox, documents: Sequence[Document], events: Sequence[AuditEvent], also: Sequence[Document]
+    ) -> None:
+        """New documents of one partition with their events, and ``also`` others, 99 in all: each of them or none.
 
         Raises :class:`Outdated` if there is one of the id of any.
         """
-        writes = [("create", (document,)) for document, _ in made]
-        await self.commit(container, made[0][0], writes, *(event for _, event in made))
+        writes = [("create", (document,)) for document in (*documents, *also)]
+        await self.commit(container, documents[0], writes, *events)
 
     async def replace(
         self, container: Outbox, before: Document, document: Document, event: AuditEvent, also: Sequence[Document] = ()
@@ -104,7 +115,7 @@ class Journal:
         """An event that comes without a change: something was read, or refused."""
         with suppress(ItemExists):  # its id is new: the SDK repeated a write that had been carried out
             await items_of(self.store, container).create(outbox_document(event, container, partition))
-        await self._announce(container, partition, [event])
+        await self._announce(container, partition, event.EventId)
 
     async def commit(
         self, container: Outbox, document: Document, writes: Sequence[tuple[Any, ...]], *events: AuditEvent
@@ -114,29 +125,27 @@ class Journal:
         Raises :class:`Outdated` if one of them can't be carried out.
         """
         items, partition = items_of(self.store, container), document[PARTITION_KEYS[container]]
-        outbox = [("create", (outbox_document(event, container, partition),)) for event in events]
+        outbox = outbox_document_of(events, container, partition)
         try:
-            etag = (await items.batch(partition, [*writes, *outbox]))[0]
+            etag = (await items.batch(partition, [*writes, ("create", (outbox,))]))[0]
         except BatchRefused as refused:
             if refused.status not in (404, 409, 412):
                 raise
-            if await items.read(events[0].EventId, partition) is None:
+            if await items.read(outbox["id"], partition) is None:
                 raise Outdated from None
             # The SDK repeated a batch that had been carried out. If somebody has changed the document since, their ETag
             # would let the caller change what they never saw: they get one that is outdated.
             now = await items.read(document["id"], partition) or {}
-            etag = now["_etag"] if _content(now) == _content(document) else f'"{events[0].EventId}"'
-        await self._announce(container, partition, events)
+            etag = now["_etag"] if _content(now) == _content(document) else f'"{outbox["id"]}"'
+        await self._announce(container, partition, outbox["id"])
         return etag
 
-    async def _announce(self, container: Outbox, partition: str, events: Sequence[AuditEvent]) -> None:
-        references = [Reference(container=container, partition=partition, id=event.EventId) for event in events]
+    async def _announce(self, container: Outbox, partition: str, outbox_id: str) -> None:
         try:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
-                await announce(self.bus, *references)
+                await announce(self.bus, Reference(container=container, partition=partition, id=outbox_id))
         except (BusUnavailable, TimeoutError) as error:
-            left = ", ".join(each.id for each in references)
-            log.warning("events %s are left to the sweep: %s", left, type(error).__name__)
+            log.warning("event %s is left to the sweep: %s", outbox_id, type(error).__name__)
 
 
 def _content(document: Document) -> Document:

@@ -1,22 +1,23 @@
 """Reactions: whether an answer was useful to the one who asked, for the team that owns the assistant (claims A2, F1).
 
 A reaction is a document of its assistant's partition, under the id of the request, written with its event and with the
-message for the queue ``feedback``. Its words are kept as the guardrails left them.
+message for the queue ``feedback``. Its words are kept as the guardrails left them. Where many react at the same time,
+what they say is written, told and put into the trail together: a burst takes a few operations a second.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
-from typing import Any
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from governance.audit import AuditEvent
 from governance.changes import Conflict, Journal, Outdated, change_event
 from governance.request import Request
-from governance.telling import PENDING, tell
+from governance.telling import tell, telling_document
 from services.bus import FEEDBACK
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import Document, Items
@@ -25,8 +26,10 @@ from services.together import Together
 EDITABLE = timedelta(days=7)
 KEPT_SECONDS = 400 * 86_400
 """A year and a month, so that a year can be compared with the one before."""
-MOST_TOGETHER = 20
-"""Reactions in one write: also the longest stay within the 2 MB of a batch and the 1 MB of a message."""
+MOST_TOGETHER = 90
+"""Reactions in one write, which has at most a hundred operations: theirs, their events' and their messages'."""
+MOST_CHARACTERS = 40_000
+"""Of all their words, up to twelve bytes each: in the reactions, the events and the messages, within a write's 2 MB."""
 MOST_WORDS = 50
 """Texts in a view: the latest."""
 
@@ -105,7 +108,9 @@ class Feedback(BaseModel):
     """The latest."""
 
 
-type Made = tuple[Document, AuditEvent]
+class _Made(NamedTuple):
+    reaction: Reaction
+    event: AuditEvent
 
 
 async def react(journal: Journal, request: Request, given: Given) -> Reaction:
@@ -117,9 +122,9 @@ async def react(journal: Journal, request: Request, given: Given) -> Reaction:
     :class:`governance.changes.Outdated` if it changes at the same moment.
     """
     feedback, now = journal.store.feedback, utc_now()
-    reaction, event = _made(request, given, None, now)
+    made = _made(request, given, None, now)
     try:
-        await _first.add((journal, request.assistant), (_document(reaction), event))
+        await _first.add((journal, request.assistant), made)
     except Outdated:  # there is one: most have none, and are spared the look
         before = await feedback.read(request.id, request.assistant)
         if before is None:
@@ -129,30 +134,52 @@ async def react(journal: Journal, request: Request, given: Given) -> Reaction:
             return was
         if now - was.at > EDITABLE:
             raise Conflict(f"A reaction can be changed for {EDITABLE.days} days.") from None
-        reaction, event = _made(request, given, was, now)
-        await journal.replace("feedback", before, document := _document(reaction), event)
-        await tell(feedback, journal.bus, request.assistant, document)
-    return reaction
+        made = _made(request, given, was, now)
+        telling = _telling([made.reaction])
+        await journal.replace("feedback", before, _document(made.reaction), made.event, [telling])
+        await tell(feedback, journal.bus, request.assistant, telling)
+    return made.reaction
 
 
-async def _write(place: tuple[Journal, str], made: Sequence[Made]) -> list[Exception | None]:
-    """First reactions to one assistant's answers: all at once, or each alone if there is one for any of them."""
+async def _write(place: tuple[Journal, str], made: Sequence[_Made]) -> list[Exception | None]:
+    """First reactions to one assistant's answers: as many at once as fit."""
+    outcomes = [await _write_together(place, some) for some in _that_fit(made)]
+    return list(chain.from_iterable(outcomes))
+
+
+def _that_fit(made: Sequence[_Made]) -> Iterator[list[_Made]]:
+    some: list[_Made] = []
+    characters = 0
+    for each in made:
+        more = len(each.reaction.words)
+        if some and characters + more > MOST_CHARACTERS:
+            yield some
+            some, characters = [], 0
+        some.append(each)
+        characters += more
+    yield some
+
+
+async def _write_together(place: tuple[Journal, str], made: Sequence[_Made]) -> list[Exception | None]:
+    """All at once, or each alone if there is one for any of them."""
     journal, assistant = place
+    reactions = [each.reaction for each in made]
+    telling = _telling(reactions)
     try:
-        await journal.create_all("feedback", made)
+        await journal.create_all("feedback", list(map(_document, reactions)), [each.event for each in made], [telling])
     except Outdated as error:
         if len(made) == 1:
             return [error]
-        alone = await asyncio.gather(*(_write(place, [each]) for each in made))
+        alone = await asyncio.gather(*(_write_together(place, [each]) for each in made))
         return list(chain.from_iterable(alone))
-    await tell(journal.store.feedback, journal.bus, assistant, *(document for document, _ in made))
+    await tell(journal.store.feedback, journal.bus, assistant, telling)
     return [None] * len(made)
 
 
-_first = Together[tuple[Journal, str], Made, None](_write, MOST_TOGETHER)
+_first = Together[tuple[Journal, str], _Made, None](_write, MOST_TOGETHER)
 
 
-def _made(request: Request, given: Given, was: Reaction | None, now: datetime) -> tuple[Reaction, AuditEvent]:
+def _made(request: Request, given: Given, was: Reaction | None, now: datetime) -> _Made:
     """The reaction that takes the place of ``was``, and the event of it."""
     reaction = Reaction(
         **given.model_dump(),
@@ -177,7 +204,7 @@ def _made(request: Request, given: Given, was: Reaction | None, now: datetime) -
         Before=_said(was).model_dump(mode="json") if was else {},
         After=given.model_dump(mode="json"),
     )
-    return reaction, event
+    return _Made(reaction, event)
 
 
 def _said(reaction: Reaction) -> Given:
@@ -185,15 +212,17 @@ def _said(reaction: Reaction) -> Given:
 
 
 def _document(reaction: Reaction) -> Document:
-    """With its message: who said it is not in there, and what they wrote is."""
-    told = reaction.model_dump(mode="json", exclude={"person"})
-    message: dict[str, Any] = {
-        "queue": FEEDBACK,
-        "id": f"{reaction.id}:{reaction.revision}",
-        "body": {"v": 1, "request_id": told.pop("id"), **told},
-    }
-    kept = reaction.model_dump(mode="json")
-    return {**kept, "type": "reaction", "v": 1, "tell": PENDING, "message": message, "ttl": KEPT_SECONDS}
+    return {**reaction.model_dump(mode="json"), "type": "reaction", "v": 1, "ttl": KEPT_SECONDS}
+
+
+def _telling(reactions: Sequence[Reaction]) -> Document:
+    """What is to be told of them: who said it is not in there, and what they wrote is."""
+    messages = []
+    for each in reactions:
+        told = each.model_dump(mode="json", exclude={"person"})
+        body = {"v": 1, "request_id": told.pop("id"), **told}
+        messages.append({"queue": FEEDBACK, "id": f"{each.id}:{each.revision}", "body": body})
+    return telling_document({"assistant": reactions[0].assistant}, messages)
 
 
 async def feedback_on(feedback: Items, assistant: str, days: int, now: datetime) -> Feedback:

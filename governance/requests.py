@@ -13,6 +13,7 @@ Every change is one conditional patch, so a stage that runs twice, or still runs
 nothing the second time.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,6 +33,12 @@ class RequestOver(Exception):
 async def load(requests: Items, request_id: str) -> Request | None:
     document = await requests.read(request_id, request_id)
     return None if document is None else Request.model_validate(document)
+
+
+async def load_each(requests: Items, request_ids: Sequence[str]) -> Sequence[Request | None]:
+    """As :func:`load`, in their order, by one reading that begins now."""
+    found = await requests.read_own(frozenset(request_ids))
+    return [Request.model_validate(found[each]) if each in found else None for each in request_ids]
 
 
 async def accept(requests: Items, request: Request) -> None:

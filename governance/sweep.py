@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from governance import requests, reservations
-from governance.audit import PARTITION_KEYS, Container, Reference, announce_again, items_of, reference_to_request
+from governance.audit import (
+    PARTITION_KEYS,
+    Container,
+    Reference,
+    announce_again,
+    happened,
+    items_of,
+    reference_to_request,
+)
 from governance.problems import Problem
 from governance.release import release
 from governance.request import Request
@@ -80,7 +88,7 @@ async def forget_values(store: Store, before: datetime) -> int:
 async def announce_pending(store: Store, bus: Bus, before: datetime) -> int:
     """Sends the audit events again that are pending since before a time."""
     sent = 0
-    query = "SELECT * FROM c WHERE c.audit.status = 'pending' AND c.audit.event.EventTime < @before"
+    query = f"SELECT * FROM c WHERE c.audit.status = 'pending' AND {happened('< @before')}"  # noqa: S608 - of ours
     parameters = {"@before": utc_text(before)}
     async for document in store.requests.query(query, parameters):
         await announce_again(bus, reference_to_request(document["id"]))
@@ -112,17 +120,15 @@ async def reconcile(store: Store, audit_log: AuditLog, until: datetime, over: ti
     since = utc_now() - until + over + LATE
     there = {row["EventId"]: row["Revision"] for row in await audit_log.query(kql, since)}
     events = missing = 0
-    written = (
-        "FROM c WHERE c.audit.status = 'written'"
-        " AND c.audit.event.EventTime >= @begin AND c.audit.event.EventTime < @end"
-    )
+    written = f"FROM c WHERE c.audit.status = 'written' AND {happened('>= @begin')} AND {happened('< @end')}"
     keys: list[tuple[Container, str]] = [("requests", "id"), *PARTITION_KEYS.items()]
     for container, key in keys:
         items = items_of(store, container)
-        query = f"SELECT c.id, c.{key} AS key, c.audit.revision {written}"
+        query = f"SELECT c.id, c.{key} AS key, c.audit.revision, c.audit.ids {written}"
         async for document in items.query(query, {"@begin": begin, "@end": end}):
-            events += 1
-            if there.get(document["id"], 0) < document["revision"]:
+            ids = document.get("ids", [document["id"]])
+            events += len(ids)
+            if any(there.get(each, 0) < document["revision"] for each in ids):
                 missing += await _make_pending(items, container, document["id"], document["key"])
     return Compared(events, missing)
 

@@ -1,4 +1,5 @@
-"""Messages that must not be lost, to queues that others read: what is to be said is in the document that it is about.
+"""Messages that must not be lost, to queues that others read: what is to be said is in the document that it is about,
+or in one of its own, of several that are written together.
 
 ``tell`` in a document is ``pending`` from the same write on as what it tells of, and ``sent`` once the queue has the
 message. A process that dies in between, or a queue that takes nothing, leaves it to the sweep. A message may come
@@ -7,26 +8,40 @@ twice, with the same id.
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.bus import Bus, BusUnavailable, message_of
-from services.clock import utc_text
-from services.documents import Document, Items, Patch, put
+from services.clock import utc_now, utc_text, uuid7
+from services.documents import ConditionFailed, Document, ItemMissing, Items, put
 
 log = logging.getLogger(__name__)
 
+type Message = dict[str, Any]
+"""``queue``, ``id`` and ``body``; ``session`` and ``properties`` if it has them."""
+
 TELL_SECONDS = 3.0
 """How long whoever made the change waits for the queue."""
+KEPT_SECONDS = 86_400
+"""How long a document that has nothing else to say stays once it has said it."""
 PENDING = "pending"
 SENT = "sent"
 
 
-async def tell(items: Items, bus: Bus, partition: str, *documents: Document) -> bool:
-    """Sends what the documents have to tell, all to the same queue (and session), and notes it.
+def telling_document(place: Mapping[str, str], messages: Sequence[Message]) -> Document:
+    """A document that has nothing else to say; ``place`` is its partition's key and value."""
+    now = utc_text(utc_now())
+    told = {"tell": PENDING, "messages": list(messages), "changed_at": now, "ttl": -1}
+    return {**place, "id": uuid7(), "type": "telling", "v": 1, **told}
 
-    Does not raise because of the queue: False leaves them to the sweep.
+
+async def tell(items: Items, bus: Bus, partition: str, document: Document) -> bool:
+    """Sends what the document has to tell, all to one queue (and session), and notes it.
+
+    Does not raise because of the queue: False leaves it to the sweep.
     """
-    told = {document["id"]: document["message"] for document in documents}
+    of_its_own = "messages" in document
+    told: list[Message] = document["messages"] if of_its_own else [document["message"]]
     messages = [
         message_of(
             each["body"],
@@ -34,22 +49,23 @@ async def tell(items: Items, bus: Bus, partition: str, *documents: Document) -> 
             session_id=each.get("session"),
             application_properties=each.get("properties"),
         )
-        for each in told.values()
+        for each in told
     ]
-    [queue] = {each["queue"] for each in told.values()}
+    [queue] = {each["queue"] for each in told}
     try:
         async with asyncio.timeout(TELL_SECONDS):
             await bus.put(queue, *messages)
     except (BusUnavailable, TimeoutError) as error:
-        left = ", ".join(each["id"] for each in told.values())
-        log.warning("messages %s are left to the sweep: %s", left, type(error).__name__)
+        log.warning("the messages of %s are left to the sweep: %s", document["id"], type(error).__name__)
         return False
-    sent = [
-        Patch(each, [put("/tell", SENT)], f"from c where c.message.id = '{message['id']}'")
-        for each, message in told.items()
-    ]
-    for each in await items.patch_each(partition, sent):
-        log.info("message %s: its document has changed since", told[each]["id"])
+    change = [put("/tell", SENT)]
+    if of_its_own:
+        change.append(put("/ttl", KEPT_SECONDS))
+    unchanged = "from c where c.tell = 'pending'" if of_its_own else f"from c where c.message.id = '{told[0]['id']}'"
+    try:
+        await items.patch(document["id"], partition, change, where=unchanged)
+    except (ConditionFailed, ItemMissing):
+        log.info("message %s: its document has changed since", told[0]["id"])
     return True
 
 

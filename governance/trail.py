@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from pydantic.alias_generators import to_snake
 
 from governance.access import GroupId, Scope, TeamId
-from governance.audit import CONTAINERS, TEXT, AuditEvent, audit_columns, items_of
+from governance.audit import CONTAINERS, TEXT, AuditEvent, audit_columns, events_in, happened, items_of
 from governance.problems import ProblemError
 from services.clock import Timestamp, utc_now, utc_text
 from services.documents import Store
@@ -149,10 +149,11 @@ async def _whole(audit_log: AuditLog, events: list[TrailEvent], over: timedelta)
 async def complete_until(store: Store, ingested_before: datetime) -> datetime:
     """When the oldest event happened that Log Analytics was not given yet; at most that time."""
     oldest = ingested_before
-    query = "SELECT * FROM c WHERE c.audit.status = 'pending' AND c.audit.event.EventTime < @before"
+    query = f"SELECT * FROM c WHERE c.audit.status = 'pending' AND {happened('< @before')}"  # noqa: S608 - of ours
     for container in CONTAINERS:
         async for document in items_of(store, container).query(query, {"@before": utc_text(ingested_before)}):
-            oldest = min(oldest, datetime.fromisoformat(document["audit"]["event"]["EventTime"]))
+            times = [datetime.fromisoformat(each["EventTime"]) for each in events_in(document)]
+            oldest = min(oldest, *times)
     return oldest
 
 

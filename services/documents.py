@@ -16,8 +16,9 @@ the one layer that handles it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import batched
 from typing import Any, NamedTuple
 
 from azure.core import MatchConditions
@@ -41,6 +42,8 @@ TIMEOUT_SECONDS = 20.0
 """For one operation, the SDK's retries of a throttled call included."""
 
 ID_BYTES = 1023
+MOST_TOGETHER = 100
+"""Items that one call names: https://learn.microsoft.com/azure/cosmos-db/transactional-batch#limitations"""
 
 
 class StoreError(Exception):
@@ -142,9 +145,17 @@ class Items:
         if len(ids) == 1:  # which costs less than half of what a query costs
             item = await self.read(ids[0], partition)
             return [] if item is None else [item]
-        parameters = {f"@id{number}": each for number, each in enumerate(ids)}
-        query = f"SELECT * FROM c WHERE c.id IN ({', '.join(parameters)})"  # noqa: S608 - the names of parameters
-        return [item async for item in self.query(query, parameters, partition=partition)]
+        items: list[Document] = []
+        for some in batched(ids, MOST_TOGETHER, strict=False):
+            parameters = {f"@id{number}": each for number, each in enumerate(some)}
+            query = f"SELECT * FROM c WHERE c.id IN ({', '.join(parameters)})"  # noqa: S608 - the names of parameters
+            items += [item async for item in self.query(query, parameters, partition=partition)]
+        return items
+
+    async def read_own(self, ids: Collection[str]) -> dict[str, Document]:
+        """Those of the items that there are, by id; each is the partition of its own id."""
+        places = [(each, each) for each in ids if _is_id(each)]
+        return {str(item["id"]): item for item in await _carried_out(self._container.read_items(places))}
 
     async def create(self, document: Document) -> None:
         await _carried_out(self._container.create_item(document, no_response=True))
@@ -181,25 +192,33 @@ class Items:
         return [str(result.get("eTag") or "") for result in results]
 
     async def patch_each(self, partition: str, patches: Sequence[Patch]) -> list[str]:
-        """Changes of several items of a partition, at most a hundred, each for itself.
+        """Changes of several items of a partition, each for itself.
 
         Returns the ids of those that were not changed, since they are not there or their ``where`` does not hold.
         """
-        if len(patches) > 1:
-            batch = [("patch", (each.id, each.operations), {"filter_predicate": each.where}) for each in patches]
-            try:
-                await self.batch(partition, batch)
-            except BatchRefused:
-                pass  # one of them is not as it should be, which keeps none of the others from being changed
-            else:
-                return []
-        unchanged = []
-        for each in patches:
-            try:
-                await self.patch(each.id, partition, each.operations, where=each.where)
-            except (ConditionFailed, ItemMissing):
-                unchanged.append(each.id)
+        unchanged: list[str] = []
+        for some in batched(patches, MOST_TOGETHER, strict=False):
+            if not await self._patch_all(partition, some):
+                unchanged += [each.id for each in some if not await self._patched(partition, each)]
         return unchanged
+
+    async def _patch_all(self, partition: str, patches: Sequence[Patch]) -> bool:
+        """All of several by one call, or none: one that is not as it should be must not keep the others from it."""
+        if len(patches) == 1:
+            return False
+        batch = [("patch", (each.id, each.operations), {"filter_predicate": each.where}) for each in patches]
+        try:
+            await self.batch(partition, batch)
+        except BatchRefused:
+            return False
+        return True
+
+    async def _patched(self, partition: str, patch: Patch) -> bool:
+        try:
+            await self.patch(patch.id, partition, patch.operations, where=patch.where)
+        except (ConditionFailed, ItemMissing):
+            return False
+        return True
 
     async def query(
         self, query: str, parameters: Mapping[str, Any] | None = None, *, partition: str | None = None

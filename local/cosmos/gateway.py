@@ -341,8 +341,7 @@ def _query(asked: _ItemRequest) -> Answer:
     partition = partition_key(headers.get("x-ms-documentdb-partitionkey"))
     query = read_query(asked.request.json(), container.spec, headers, partition)
     snapshot = asked.snapshot()
-    ids = query.query.ids(query.parameters) if partition is not None else None
-    found = container.items(partition, snapshot, ids)
+    found = container.items(partition, snapshot, query.ids())
     page = query.page(found)
     charge = charges.query(sum(map(len, page.rows)), len(page.rows), strong=asked.strong)
     charge += sum(charges.search(v.index, v.dimensions, len(found), strong=asked.strong) for v in query.searched)

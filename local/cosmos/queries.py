@@ -82,6 +82,10 @@ class _Asked(NamedTuple):
     fingerprint: int
     continuation: str | None
 
+    def ids(self) -> set[str] | None:
+        """The ids of all that it can find, if it names them."""
+        return self.query.ids(self.parameters)
+
     def page(self, items: Sequence[Item]) -> Page:
         """The next page over ``items``: the number of rows asked for, or what fits into a response."""
         documents = (Document(item.sequence, item.body, item.vectors) for item in items)

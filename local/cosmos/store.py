@@ -124,10 +124,10 @@ class Container:
     ) -> list[Item]:
         """The items of one partition or of all, in order of creation, at a snapshot or now.
 
-        ``ids`` are all that is wanted of the partition.
+        ``ids`` are all that is wanted: of the partition, or where each id is a partition, of all.
         """
-        if ids is not None and partition is not None:
-            named = (self.get(partition, each, snapshot) for each in ids)
+        if ids is not None and (partition is not None or self._key_path == ["id"]):
+            named = (self.get(partition or partition_of(each), each, snapshot) for each in ids)
             return sorted(filter(None, named), key=lambda item: item.sequence)
         if partition is None:
             chosen: Iterable[Item] = (item for items in self._partitions.values() for item in items.values())

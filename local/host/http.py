@@ -10,6 +10,7 @@ https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhoo
 
 import asyncio
 import itertools
+import logging
 import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -25,6 +26,8 @@ from local.host.hostjson import Refused
 from local.host.protos import RpcHttp, TypedData
 from local.host.worker import Function, FunctionFailed, Worker
 
+log = logging.getLogger("local.host")
+
 _MAX_BODY = 100 * 2**20
 """Azure's limit of a request, in bytes."""
 _MAX_HEADER = 32 * 2**10
@@ -32,6 +35,9 @@ _MAX_HEADER = 32 * 2**10
 _OWN_HEADERS = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
 """Of the worker's server, which are not the answer's."""
 _TO_WORKER = web.AppKey("to_worker", aiohttp.ClientSession)
+_IDLE_SECONDS = 3.0
+"""Until a connection to the worker's server is given up: that server closes an idle one after five, and a question that
+has just been sent on it would be lost."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,10 @@ def _decoded(segment: str) -> str:
 
 async def _session(app: web.Application) -> AsyncIterator[None]:
     timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(auto_decompress=False, timeout=timeout, max_field_size=_MAX_HEADER) as session:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS)  # as many as there are invocations
+    async with aiohttp.ClientSession(
+        connector=connector, auto_decompress=False, timeout=timeout, max_field_size=_MAX_HEADER
+    ) as session:
         app[_TO_WORKER] = session
         yield
 
@@ -135,11 +144,19 @@ async def _answered(
     invocation = asyncio.create_task(worker.invoke(function, data, None, traceparent, invocation_id))
     passed_on = asyncio.create_task(_pass_on(worker.http_uri, request, invocation_id))
     try:
-        await asyncio.shield(invocation)  # it goes on if the client leaves
+        # Neither is cancelled if the client leaves: the invocation goes on.
+        await asyncio.wait({invocation, passed_on}, return_when=asyncio.FIRST_EXCEPTION)
+        if not invocation.done():
+            invocation.cancel()  # the request never came to it, so it would wait for ever
+        else:
+            await invocation
         async with await passed_on as answer:
             return await _relay(answer, request)
     except FunctionFailed:
         return web.Response(status=500)
+    except aiohttp.ClientError as error:
+        log.error("%s: the request did not reach the worker: %s", function.name, type(error).__name__)
+        return web.Response(status=502)
     finally:
         passed_on.cancel()
 

@@ -28,7 +28,7 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.2, 5.0
 _RETRIES: dict[str, Any] = {"retry_total": 3, "retry_backoff_factor": 0.1, "retry_backoff_max": 2}
 """The SDK's own retries, quicker than their default: the broker is on this machine."""
 
-_SOCKET_TIMEOUT = 0.01
+_SOCKET_TIMEOUT = 0.05
 """How long the SDK waits for a frame before it lets others use the connection, in seconds. Its default of 0.2 is what a
 settlement may have to wait while a message is awaited, and the other way round."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import azure_functions_runtime as runtime
 from azure_functions_runtime import http_v2
@@ -29,6 +30,9 @@ from local.standin import Control
 log = logging.getLogger("local.host")
 
 _TRIGGERS = {"httpTrigger", "serviceBusTrigger", "timerTrigger", "orchestrationTrigger", "activityTrigger"}
+
+
+_SERVED_SECONDS = 30.0
 
 
 class FunctionFailed(Exception):
@@ -97,9 +101,6 @@ class Worker:
         if "HttpUri" not in initialised.capabilities:
             raise Refused("only apps with HTTP streaming (azurefunctions-extensions-http-fastapi) are served")
         self.http_uri = initialised.capabilities["HttpUri"]
-        for name in ("uvicorn", "uvicorn.access"):  # the server that was just started has set them up to say a lot
-            logging.getLogger(name).handlers.clear()
-            logging.getLogger(name).setLevel(logging.WARNING)
         indexed = await runtime.functions_metadata_request(_message())
         if not indexed.function_metadata_results:
             raise Refused(f"no functions in {app / 'function_app.py'}")
@@ -107,7 +108,24 @@ class Worker:
         for function in functions:
             if function.clients and self._client_configuration is None:
                 raise Refused(f"{function.name} wants a Durable client: start the host with --durable")
+        await self._served()
         return functions
+
+    async def _served(self) -> None:
+        """Wait until the worker library's server is up. It has set its loggers up to tell of every request by then."""
+        address = urlsplit(self.http_uri)
+        async with asyncio.timeout(_SERVED_SECONDS):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection(address.hostname, address.port)
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.01)
+                else:
+                    writer.close()
+                    break
+        for name in ("uvicorn", "uvicorn.access"):
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     async def invoke(
         self,

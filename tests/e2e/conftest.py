@@ -19,10 +19,15 @@ async def asking(stack: Stack) -> AsyncIterator[Asking]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asking]:
-    """People of a stack that waits a second for an answer, whose sweep sends every event that is still pending, and
-    gives up what was queued twelve seconds ago, when a question that could not be queued is long refused. It has
-    answered a question, so that the guardrails are loaded."""
-    settings = {"ANSWER_WAIT_SECONDS": "1", "AUDIT_PENDING_AFTER_SECONDS": "0", "ORPHAN_AFTER_SECONDS": "12"}
+    """People of a stack that waits a second for an answer, whose sweep sends every event that is still pending, whose
+    trail is compared up to this moment, and which gives up what was queued twelve seconds ago, when a question that
+    could not be queued is long refused. It has answered a question, so that the guardrails are loaded."""
+    settings = {
+        "ANSWER_WAIT_SECONDS": "1",
+        "AUDIT_PENDING_AFTER_SECONDS": "0",
+        "RECONCILE_AFTER_SECONDS": "0",
+        "ORPHAN_AFTER_SECONDS": "12",
+    }
     async with Stack(tmp_path_factory.mktemp("impatient"), settings=settings) as stack, opened(stack) as kit:
         asking = Asking(kit)
         first = await asking.ask("Are you awake?")

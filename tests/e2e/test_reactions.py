@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from governance.reactions import EDITABLE
+from local.readback import query_logs
 from services.bus import FEEDBACK
-from services.clock import utc_now, utc_text
+from services.clock import utc_now, utc_text, uuid7
 from tests.e2e.asking import Asking, Reply
 from tests.e2e.kit import eventually
 
@@ -23,7 +25,7 @@ REACTION = {"useful": False, "minutes_saved": 5, "wrong": ["incorrect", "sources
 
 async def asked(asking: Asking) -> str:
     """An answered request of alice's."""
-    reply = await asking.ask(OFFER)
+    reply = await asking.ended((await asking.ask(OFFER)).body["request_id"])
     assert reply.status == 200, reply.text
     return str(reply.body["request_id"])
 
@@ -63,9 +65,15 @@ async def test_when_somebody_reacts_then_the_owner_team_sees_it_and_the_queue_an
     assert "person" not in told
 
 
-async def taken(asking: Asking, request_id: str) -> dict[str, object]:
+async def taken(asking: Asking, request_id: str) -> dict[str, Any]:
     """What the queue says of the request's reaction, to whoever takes it."""
+    return (await taken_of(asking, {request_id}))[request_id]
+
+
+async def taken_of(asking: Asking, requests: Collection[str], words: str = "") -> dict[str, dict[str, Any]]:
+    """What the queue says of the reactions to these requests that have such words, by request."""
     connection = asking.stack.standins["servicebus"].ready["connection_string"]
+    found: dict[str, dict[str, Any]] = {}
     async with (
         ServiceBusClient.from_connection_string(connection) as client,
         client.get_queue_receiver(FEEDBACK, max_wait_time=10) as receiver,
@@ -73,9 +81,11 @@ async def taken(asking: Asking, request_id: str) -> dict[str, object]:
     ):
         async for message in receiver:
             await receiver.complete_message(message)
-            body: dict[str, object] = json.loads(str(message))
-            if body["request_id"] == request_id:
-                return body
+            body = json.loads(str(message))
+            if body["request_id"] in requests and words in body["words"]:
+                found[body["request_id"]] = body
+            if found.keys() == set(requests):
+                return found
     raise AssertionError("the queue has no such reaction")
 
 
@@ -109,10 +119,88 @@ async def test_when_many_react_at_once_then_each_is_kept_told_and_in_the_trail_a
     assert (await feedback(asking)).body["reactions"] == before + len(requests)
     for each in requests:
         await asking.trail(f"EventType == 'reaction.set' and RequestId == '{each}' and tostring(After) has 'Remark'")
+    told = await taken_of(asking, requests, "Remark")
+    assert {each: message["words"] for each, message in told.items()} == {
+        each: f"Remark on {each}." for each in requests
+    }
+
+
+@pytest.mark.claim("F1", "A2")
+async def test_when_a_burst_comes_then_it_takes_few_operations_and_log_analytics_has_each_even_after_an_outage(
+    impatient: Asking,
+) -> None:
+    requests = await copies_of(impatient, await asked(impatient), 40)
+    cosmos = impatient.stack.control("cosmos")
+    await cosmos.reset()
+    async with impatient.going_wrong("loganalytics", {"operation": "upload*", "kind": "status", "status": 503}):
+        answers = await asyncio.gather(*(react(impatient, each, words="") for each in requests))
+        assert {each.status for each in answers} == {200}
+    counts = await cosmos.counts()
+    assert counts["batch feedback"] <= 5
+    assert counts["query config"] <= 5, "what they may do is read for all who wait"
+
+    async def written() -> None:
+        await impatient.kit.run_timer("sweep")
+        rows = await query_logs(
+            impatient.stack, "AuditEvents_CL | where EventType == 'reaction.set' | distinct RequestId"
+        )
+        assert {str(row["RequestId"]) for row in rows} >= set(requests)
+
+    await eventually(written)
+
+
+async def copies_of(asking: Asking, request_id: str, how_many: int) -> list[str]:
+    """As many requests that have ended: people whose answers it would take long to wait for."""
+    requests = asking.kit.store.requests
+    found = await requests.read(request_id, request_id)
+    assert found is not None
+    kept = {name: value for name, value in found.items() if not name.startswith("_") and name != "audit"}
+    ids = [uuid7() for _ in range(how_many)]
+    await asyncio.gather(*(requests.create({**kept, "id": each}) for each in ids))
+    return ids
+
+
+@pytest.mark.claim("A2", "A5")
+async def test_when_log_analytics_refuses_one_of_a_burst_then_the_others_are_there_and_it_is_kept(
+    asking: Asking,
+) -> None:
+    requests = await copies_of(asking, await asked(asking), 5)
+    control = asking.stack.control("loganalytics")
+    await control.call("PUT", "/control/poison", json=["rotten"])
+    try:
+        # The first goes alone; the others wait for it, and go together.
+        said = ["", "", "a rotten answer", "", ""]
+        await asyncio.gather(*(react(asking, each, words=words) for each, words in zip(requests, said, strict=True)))
+        for each in requests[:2] + requests[3:]:
+            await asking.trail(f"EventType == 'reaction.set' and RequestId == '{each}'")
+        told = await asking.trail(f"EventType == 'audit.reject' and RequestId == '{requests[2]}'")
+        assert told["Reason"] == "status 400"
+    finally:
+        await control.call("PUT", "/control/poison", json=[])
+
+
+@pytest.mark.claim("A3", "A5")
+async def test_when_log_analytics_lost_some_of_what_was_written_together_then_reconciling_sends_all_of_it_again(
+    impatient: Asking,
+) -> None:
+    requests = await copies_of(impatient, await asked(impatient), 6)
+    logs = impatient.stack.control("loganalytics")
+    await logs.call("PUT", "/control/delay", json={"seconds": 86_400})  # what is uploaded meanwhile is never seen
+    try:
+        await asyncio.gather(*(react(impatient, each, words="") for each in requests))
+
+        async def written() -> None:
+            await impatient.kit.run_timer("sweep")
+            query = "SELECT VALUE c.id FROM c WHERE c.audit.status = 'pending'"
+            assert [each async for each in impatient.kit.store.feedback.query(query)] == []
+
+        await eventually(written)
+    finally:
+        await logs.call("PUT", "/control/delay", json={"seconds": 0})
+    await impatient.kit.run_timer("reconcile_audit")
+    await impatient.kit.run_timer("sweep")
     for each in requests:
-        document = await asking.kit.store.feedback.read(each, "sales-helper")
-        assert document is not None
-        assert document["tell"] == "sent"
+        await impatient.trail(f"EventType == 'reaction.set' and RequestId == '{each}'")
 
 
 @pytest.mark.claim("F1")
@@ -144,15 +232,14 @@ async def test_when_it_is_not_what_a_reaction_may_be_then_it_says_so(asking: Ask
 
 @pytest.mark.claim("F1")
 async def test_when_the_queue_takes_nothing_then_the_reaction_is_kept_and_told_later(impatient: Asking) -> None:
-    request_id = (await impatient.ended((await impatient.ask(OFFER)).body["request_id"])).body["request_id"]
+    request_id = await asked(impatient)
     async with impatient.going_wrong("servicebus", {"operation": "send feedback", "kind": "status", "status": 507}):
         assert (await react(impatient, request_id)).status == 200
 
     async def told() -> None:
         await impatient.kit.run_timer("sweep")
-        document = await impatient.kit.store.feedback.read(request_id, "sales-helper")
-        assert document is not None
-        assert document["tell"] == "sent"
+        query = "SELECT VALUE c.id FROM c WHERE c.tell = 'pending'"
+        assert [each async for each in impatient.kit.store.feedback.query(query)] == []
 
     await eventually(told)
     assert (await taken(impatient, request_id))["request_id"] == request_id

@@ -12,7 +12,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from governance.audit import AuditEvent
+from governance.audit import AuditEvent, events_in
 from governance.changes import Journal, Outdated, change_event
 from local.resources import queues
 from local.servicebus.broker import serving
@@ -165,16 +165,19 @@ async def test_when_it_was_changed_again_before_the_first_one_hears_of_it_then_t
 # -- several documents at once
 
 
-def several(partition: str, *ids: str) -> list[tuple[Document, AuditEvent]]:
-    return [({**named(partition, "new"), "id": each}, event("", each)) for each in ids]
+def several(partition: str, *ids: str) -> tuple[list[Document], list[AuditEvent], list[Document]]:
+    """Documents, their events, and one more document."""
+    also = {**named(partition, "also"), "id": f"also {' '.join(ids)}"}
+    return [{**named(partition, "new"), "id": each} for each in ids], [event("", each) for each in ids], [also]
 
 
-async def kept(journal: Journal, partition: str) -> tuple[list[str], list[str]]:
-    """The ids of the documents, and what the events say was made."""
+async def kept(journal: Journal, partition: str) -> tuple[list[str], list[list[str]]]:
+    """The ids of the documents, and what the events say was made: those that are kept together."""
     query = "SELECT * FROM c"
     found = [each async for each in journal.store.config.query(query, partition=partition)]
     ids = [each["id"] for each in found if each.get("type") != "audit"]
-    return sorted(ids), sorted(each["audit"]["event"]["After"]["name"] for each in found if each.get("type") == "audit")
+    events = [events_in(each) for each in found if each.get("type") == "audit"]
+    return sorted(ids), sorted([told["After"]["name"] for told in each] for each in events)
 
 
 @pytest.mark.claim("A3")
@@ -184,13 +187,13 @@ async def test_when_several_are_made_at_once_then_each_has_its_event_whatever_an
 ) -> None:
     if lost:
         office.account.fault(BATCH, kind="drop", times=lost)
-    await office.journals[0].create_all("config", several(partition, "a", "b", "c"))
-    assert await kept(office.journals[0], partition) == (["a", "b", "c"], ["a", "b", "c"])
+    await office.journals[0].create_all("config", *several(partition, "a", "b", "c"))
+    assert await kept(office.journals[0], partition) == (["a", "also a b c", "b", "c"], [["a", "b", "c"]])
 
 
 @pytest.mark.claim("A3")
 async def test_when_one_of_several_is_there_already_then_none_is_made(office: Office, partition: str) -> None:
-    await office.journals[0].create_all("config", several(partition, "b"))
+    await office.journals[0].create_all("config", *several(partition, "b"))
     with pytest.raises(Outdated):
-        await office.journals[1].create_all("config", several(partition, "a", "b", "c"))
-    assert await kept(office.journals[0], partition) == (["b"], ["b"])
+        await office.journals[1].create_all("config", *several(partition, "a", "b", "c"))
+    assert await kept(office.journals[0], partition) == (["also b", "b"], [["b"]])

@@ -104,6 +104,18 @@ async def test_when_the_client_leaves_then_the_invocation_goes_on(stack: Stack) 
     assert await stack.seen.next("slow") == "ended"
 
 
+async def test_when_connections_to_the_worker_have_idled_then_no_request_on_them_is_lost(stack: Stack) -> None:
+    async def ask(after: float) -> int:
+        await asyncio.sleep(after)
+        async with stack.call("POST", "/api/echo/a/b", data=b"text") as response:
+            return response.status
+
+    await asyncio.gather(*(ask(0) for _ in range(50)))
+    # The worker's server closes what has idled for five seconds: the next requests come just before, while and after.
+    async with asyncio.timeout(SECONDS):
+        assert await asyncio.gather(*(ask(4.9 + number * 0.004) for number in range(50))) == [201] * 50
+
+
 async def test_when_an_answer_streams_then_each_piece_comes_as_it_is_made(stack: Stack) -> None:
     async with stack.call("GET", "/api/streams/one,waits") as response:
         assert response.headers["Content-Type"].startswith("text/plain")

@@ -43,6 +43,16 @@ async def loaded(stored: Items, request: Request) -> Request:
     return found
 
 
+async def test_when_several_are_loaded_then_each_is_as_it_would_be_alone(stored: Items, standin: Standin) -> None:
+    first, second = await accepted(stored), await accepted(stored)
+    ids = [second.id, uuid7(), first.id, "no/id", first.id]
+    standin.control.counts.clear()
+    assert await requests.load_each(stored, ids) == [second, None, first, None, first]
+    assert standin.control.counts["query requests"] == 1
+    assert await requests.load_each(stored, [first.id]) == [first]
+    assert await requests.load_each(stored, ["no/id"]) == [None]
+
+
 async def ran(stored: Items, request: Request, name: str, *changes: dict[str, object]) -> None:
     stage = Stage(started_at=utc_now(), milliseconds=1)
     await requests.save_stage(stored, request, name, stage, list(changes))

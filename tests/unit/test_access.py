@@ -25,6 +25,7 @@ from governance.access import (
     TeamAmbiguous,
     TeamId,
     access_of,
+    access_of_each,
     bindings_in,
     grant_document,
     grant_in,
@@ -88,6 +89,26 @@ class Partition:
 async def read(by: Caller, *documents: dict[str, Any], now: datetime = NOW) -> Access:
     """What :func:`access_of` makes of these documents."""
     return await access_of(cast(Items, Partition(*documents)), by, ADMINS, now)
+
+
+@pytest.mark.claim("I3", "I5")
+@given(
+    st.lists(GROUPS, min_size=1, max_size=5), BINDINGS, st.lists(st.sampled_from([GUESTS, SALES, FINANCE]), max_size=3)
+)
+async def test_when_several_are_read_together_then_each_may_what_they_may_alone(
+    groups: list[frozenset[str]], bindings: list[Binding], teams: list[str]
+) -> None:
+    documents = [
+        role_document(Role.GOVERNOR, bindings),
+        grant_document(grant(group=GUESTS)),
+        *(team_document(team(f"team-{number}", group)) for number, group in enumerate(teams)),
+    ]
+    callers = [caller(*each) for each in groups]
+    partition = cast(Items, Partition(*documents))
+    together = await access_of_each(partition, callers, ADMINS, NOW)
+    assert together == [await access_of(partition, each, ADMINS, NOW) for each in callers]
+    for each in together:
+        assert {team.group for team in each.teams} == set(teams) & each.caller.groups
 
 
 # -- scopes

@@ -1,6 +1,7 @@
 """Group commit: what is wanted while a call is under way goes with the next one."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -17,6 +18,7 @@ class Doubling:
         self.calls: list[tuple[str, list[int]]] = []
         self.may = asyncio.Event()
         self.together = Together[str, int, int](self._double, most=3)
+        self.pausing = Together[str, int, int](self._double, most=3, pause=0.05)
 
     async def _double(self, key: str, items: Sequence[int]) -> Outcomes[int]:
         self.calls.append((key, list(items)))
@@ -90,6 +92,45 @@ async def test_when_nobody_waits_any_more_then_nothing_is_kept() -> None:
     doubling.may.set()
     for key in "abc":
         assert await doubling.together.add(key, 1) == 2
-    await asyncio.sleep(0)
+    for _ in range(2):
+        await asyncio.sleep(0)
     assert not doubling.together._waiting
     assert not doubling.together._calling
+
+
+async def test_when_it_pauses_then_the_first_goes_at_once_and_who_comes_meanwhile_goes_together() -> None:
+    doubling = Doubling()
+    doubling.may.set()
+    began = asyncio.get_running_loop().time()
+    assert await doubling.pausing.add("a", 1) == 2
+    assert await asyncio.gather(*(doubling.pausing.add("a", each) for each in (2, 3))) == [4, 6]
+    assert asyncio.get_running_loop().time() - began >= 0.05
+    assert doubling.calls == [("a", [1]), ("a", [2, 3])]
+
+
+async def test_when_as_many_wait_as_fit_then_there_is_no_pause() -> None:
+    doubling = Doubling()
+    adding = [asyncio.create_task(doubling.pausing.add("a", each)) for each in range(8)]
+    doubling.may.set()
+    assert await asyncio.gather(*adding) == [2 * each for each in range(8)]
+    assert [items for _, items in doubling.calls] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+async def test_when_outcomes_are_told_then_others_get_their_turn_between_them() -> None:
+    doubling, turns = Doubling(), list[str]()
+
+    async def waiting(each: int) -> None:
+        await doubling.together.add("a", each)
+        turns.append("one of the group")
+
+    async def somebody_else() -> None:
+        while len(turns) < 5:
+            turns.append("somebody else")
+            await asyncio.sleep(0)
+
+    group = [asyncio.create_task(waiting(each)) for each in range(3)]
+    await begun(doubling, 1)
+    doubling.may.set()
+    await asyncio.gather(*group, somebody_else())
+    told = [number for number, each in enumerate(turns) if each == "one of the group"]
+    assert all(later - sooner > 1 for sooner, later in itertools.pairwise(told))
