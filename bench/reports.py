@@ -1,15 +1,16 @@
 """How soon IT Operations hear of a report, and what a burst of reactions does to those who ask meanwhile.
 
 ``python -m bench.reports`` runs against a fresh local stack. A receiver on Microsoft's SDK waits for the session of the
-assistant; each report is timed from its POST to the message in the receiver's hands. Then reactions are posted as fast
-as some clients at once can, each to a request of its own, and it is counted how many are kept and in the queue. Then
-questions are asked one after the other, alone and beside as many reactions a second as are said, by turns, and beside
-as many calls as a burst of 10,000 a minute has, of a function that does nothing at all: of a model that answers at
-once, and of one that takes as long as a model does. The stand-ins share the machine's CPUs with the app.
+assistant; each report is timed from its POST to the message in the receiver's hands. Then a crowd reacts, each of them
+a person of their own, with a token of their own, to a request of their own, and it is counted how many are kept and in
+the queue: first as many as the machine takes, then 10,000 a minute, for a minute, in three parts. Between these and
+beside them questions are asked one after the other: alone, beside the crowd, and beside a crowd as large that calls a
+function which does nothing at all; of a model that answers at once, and of ones that take as long as models do. And
+beside a program that has nothing to do with any of it and keeps a quarter of a CPU busy: what that alone does to a
+question, no product could avoid here. The stand-ins and the crowd share the machine's CPUs with the app.
 """
 
 import asyncio
-import itertools
 import json
 import os
 import platform
@@ -17,17 +18,18 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
+from uuid import uuid4
 
 import aiohttp
 from azure.identity.aio import ManagedIdentityCredential
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import ServiceBusError
 
+from bench.crowd import Call, Crowd, Outcome, crowd
 from bench.request_cost import ask
 from local.resources import DATABASE
 from local.stack import Stack
@@ -36,17 +38,32 @@ from services.clock import uuid7
 from services.documents import Store, cosmos_client
 
 REPORTS = 100
-REACTIONS = 10_000
-AT_ONCE = 16
-BURST = 167
-"""Calls a second: 10,000 a minute."""
-RATES = (20, BURST)
-"""Reactions a second beside the questions."""
-MODEL_SECONDS = (0.0, 1.0)
+RATE = 10_000 / 60
+"""Reactions a second."""
+PART_SECONDS = 20.0
+PARTS = 3
+AT_ONCE = 500
+"""Reactions under way while as many are made as the machine takes: more than it takes a second."""
+MOST = 5_000
+MODEL_SECONDS = (0.0, 1.0, 3.0)
 """Until the model answers."""
-QUESTIONS = 20
-ROUNDS = 3
+REACTION = json.dumps({"useful": True, "minutes_saved": 5})
 LIMIT_SECONDS = 120.0
+SIDE_BY_SIDE = 16
+BUSY = """
+import time
+while True:
+    began = time.perf_counter()
+    while time.perf_counter() - began < 0.0005:
+        pass
+    time.sleep(0.0015)
+"""
+"""A program that keeps a quarter of a CPU busy."""
+
+
+class Person(NamedTuple):
+    oid: str
+    token: str
 
 
 class Company:
@@ -54,45 +71,74 @@ class Company:
         self._stack = stack
         self._http = http
         self._store = store
-        self._headers = {"Authorization": f"Bearer {stack.token('alice')}"}
+        self._turns = asyncio.Semaphore(SIDE_BY_SIDE)
+        self.url = stack.http[0].url
 
-    async def requests(self, how_many: int) -> list[str]:
-        """Answered requests of alice's: copies of one, since it is not the answers that are measured."""
+    async def people(self, how_many: int) -> list[Person]:
+        """Of alice's groups."""
+        entra = f"{self._stack.standins['entra'].control}/control/token"
+
+        async def person() -> Person:
+            oid = str(uuid4())
+            asked = {"person": "alice", "claims": {"oid": oid}, "lifetime_seconds": 7200}
+            async with self._turns, self._http.post(entra, json=asked) as answer:
+                return Person(oid, (await answer.json())["access_token"])
+
+        return await asyncio.gather(*(person() for _ in range(how_many)))
+
+    async def requests(self, people: Iterable[Person]) -> list[str]:
+        """An answered request of each: copies of one, since it is not the answers that are measured."""
         await ask(self._stack, self._http, 1)
         released = self._store.requests.query("SELECT * FROM c WHERE c.state = 'released'")
         first = next(iter([each async for each in released]))
         kept = {name: value for name, value in first.items() if not name.startswith("_") and name != "audit"}
-        ids = [uuid7() for _ in range(how_many)]
-        turns = asyncio.Semaphore(AT_ONCE)
 
-        async def copy(request_id: str) -> None:
-            async with turns:
-                await self._store.requests.create({**kept, "id": request_id})
+        async def copy(person: Person) -> str:
+            request_id = uuid7()
+            async with self._turns:
+                whose = {"person": {**kept["person"], "oid": person.oid}}
+                await self._store.requests.create({**kept, "id": request_id, **whose})
+            return request_id
 
-        await asyncio.gather(*map(copy, ids))
-        return ids
+        return await asyncio.gather(*map(copy, people))
 
-    async def say(self, request_id: str, what: str, body: dict[str, Any]) -> None:
-        url = f"{self._stack.http[0].url}/api/requests/{request_id}/{what}"
-        async with self._http.post(url, json=body, headers=self._headers) as answer:
+    async def reactions(self, people: Sequence[Person]) -> list[Call]:
+        """One of each person, to a request of theirs that nobody has reacted to."""
+        requests = await self.requests(people)
+        return [
+            Call("POST", f"/api/requests/{request_id}/reaction", person.token, REACTION)
+            for person, request_id in zip(people, requests, strict=True)
+        ]
+
+    async def report(self, request_id: str, person: Person) -> None:
+        body = {"kind": "other", "severity": "low", "words": "It is wrong."}
+        headers = {"Authorization": f"Bearer {person.token}"}
+        async with self._http.post(
+            f"{self.url}/api/requests/{request_id}/report", json=body, headers=headers
+        ) as answer:
             await answer.read()
 
-    async def react(self, request_id: str) -> None:
-        await self.say(request_id, "reaction", {"useful": True, "minutes_saved": 5})
-
-    async def knock(self) -> None:
-        """The function that asks nobody and does nothing."""
-        async with self._http.get(f"{self._stack.http[0].url}/api/health") as answer:
-            await answer.read()
+    async def questions(self, seconds: float) -> list[float]:
+        """How long each took of those that are asked one after the other in this time."""
+        took: list[float] = []
+        while sum(took) < seconds:
+            took += await ask(self._stack, self._http, 1)
+        return took
 
     async def kept(self) -> int:
         query = "SELECT VALUE c.id FROM c WHERE c.type = 'reaction'"
         found = self._store.feedback.query(query, partition="sales-helper")
         return len({each async for each in found})
 
+    async def queued(self) -> int:
+        queues = await self._stack.control("servicebus").call("GET", "/control/queues")
+        return int(queues["feedback"]["active"])
 
-async def heard(stack: Stack, company: Company, requests: list[str]) -> list[float]:
+
+async def heard(stack: Stack, company: Company, how_many: int) -> list[float]:
     """Seconds from each report to its message, sorted."""
+    person = Person(str(stack.person("alice").oid), stack.token("alice"))
+    requests = await company.requests([person] * (how_many + 1))
     came: dict[str, float] = {}
     connection = stack.standins["servicebus"].ready["connection_string"]
 
@@ -110,7 +156,7 @@ async def heard(stack: Stack, company: Company, requests: list[str]) -> list[flo
     async with asyncio.timeout(LIMIT_SECONDS):
         for request_id in requests:
             sent[request_id] = time.perf_counter()
-            await company.say(request_id, "report", {"kind": "other", "severity": "low", "words": "It is wrong."})
+            await company.report(request_id, person)
         while came.keys() < sent.keys():
             await asyncio.sleep(0.05)
     receiving.cancel()
@@ -118,62 +164,76 @@ async def heard(stack: Stack, company: Company, requests: list[str]) -> list[flo
     return sorted(came[each] - sent[each] for each in requests[1:])  # the first loads the guardrails
 
 
-async def burst(company: Company, requests: list[str]) -> float:
-    """Reactions a second."""
-    left = iter(requests)
+class Beside:
+    """How long questions take beside something, and what the crowd was told meanwhile."""
 
-    async def client() -> None:
-        for request_id in left:
-            await company.react(request_id)
+    def __init__(self) -> None:
+        self.took: list[float] = []
+        self.crowd: list[Outcome] = []
 
-    began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
-    return len(requests) / (time.perf_counter() - began)
-
-
-async def beside(
-    stack: Stack, http: aiohttp.ClientSession, calls: Iterable[Coroutine[Any, Any, None]], rate: int
-) -> list[float]:
-    """Seconds of each question while so many of these calls are made a second."""
-    pending: set[asyncio.Task[None]] = set()
-
-    async def call() -> None:
-        began = time.perf_counter()
-        for made, each in enumerate(calls, 1):
-            pending.add(asyncio.create_task(each))
-            await asyncio.sleep(max(0.0, began + made / rate - time.perf_counter()))
-
-    calling = asyncio.create_task(call())
-    took = await ask(stack, http, QUESTIONS)
-    if calling.done():
-        raise RuntimeError("there were too few calls to make")
-    calling.cancel()
-    await asyncio.gather(calling, return_exceptions=True)
-    await asyncio.gather(*pending)
-    return took
+    def line(self, what: str, alone: list[float]) -> str:
+        middle, more = statistics.median(self.took) * 1000, statistics.median(self.took) - statistics.median(alone)
+        line = f"    {what:36}{middle:>6.0f} ms"
+        if self.took is not alone:
+            line += f" {more * 1000:>+6.0f} ms {more / statistics.median(alone) * 100:>+6.1f} %"
+        if self.crowd:
+            calls = sum(sum(each.statuses.values()) for each in self.crowd)
+            good = sum(each.statuses.get("200", 0) for each in self.crowd)
+            rate = calls / sum(each.seconds for each in self.crowd)
+            slow = statistics.median(each.median for each in self.crowd) * 1000
+            line += f"   {good:,} of {calls:,} calls answered, {rate:.0f} a second, after {slow:.0f} ms"
+        return line
 
 
-async def side_by_side(stack: Stack, http: aiohttp.ClientSession, company: Company, model_seconds: float) -> list[str]:
-    """How long questions take, alone and beside others."""
+async def side_by_side(
+    stack: Stack, company: Company, crowd: Crowd, people: Sequence[Person], model_seconds: float
+) -> list[str]:
+    """How long questions take, alone and beside others, by turns."""
     slow = {"operation": "chat", "kind": "delay", "seconds": model_seconds}
     await stack.control("models").faults([slow] if model_seconds else [])
-    alone: list[float] = []
-    among: dict[str, list[float]] = defaultdict(list)
-    for _ in range(ROUNDS):
-        alone += await ask(stack, http, QUESTIONS)
-        for each in RATES:
-            fresh = await company.requests(int(each * QUESTIONS * (model_seconds + 1)))
-            among[f"{each} reactions"] += await beside(stack, http, map(company.react, fresh), each)
-        knocks = (company.knock() for _ in itertools.count())
-        among[f"{BURST} calls that do nothing"] += await beside(stack, http, knocks, BURST)
-    middle = statistics.median(alone)
-    lines = [f"  the model answers after {model_seconds * 1000:.0f} ms; a question: {middle * 1000:.0f} ms"]
-    for what, took in among.items():
-        lines.append(
-            f"    beside {what} a second: {statistics.median(took) * 1000:.0f} ms,"
-            f" {(statistics.median(took) / middle - 1) * 100:+.0f} %"
-        )
-    return lines
+    alone, reacting, knocking, busy = Beside(), Beside(), Beside(), Beside()
+    each_part = len(people) // PARTS
+
+    async def beside(which: Beside, calls: Sequence[Call]) -> None:
+        coming = asyncio.create_task(crowd.call(company.url, calls, RATE))
+        which.took += await company.questions(PART_SECONDS)
+        which.crowd.append(await coming)
+
+    for part in range(PARTS):
+        reactions = await company.reactions(people[part * each_part : (part + 1) * each_part])
+        alone.took += await company.questions(PART_SECONDS)
+        await beside(reacting, reactions)
+        await beside(knocking, [Call("GET", "/api/health", "")] * each_part)
+        program = await asyncio.create_subprocess_exec(sys.executable, "-c", BUSY)
+        busy.took += await company.questions(PART_SECONDS)
+        program.kill()
+        await program.wait()
+    return [
+        f"  a question to a model that answers after {model_seconds * 1000:.0f} ms",
+        alone.line("alone", alone.took),
+        busy.line("beside a program, a quarter of a CPU", alone.took),
+        knocking.line("beside calls that do nothing", alone.took),
+        reacting.line("beside reactions", alone.took),
+    ]
+
+
+async def as_many_as_it_takes(company: Company, people: Sequence[Person]) -> str:
+    """So many under way at any time, from clients that wait for their answers."""
+    left = iter(await company.reactions(people))
+    headers = {"Content-Type": "application/json"}
+    connector = aiohttp.TCPConnector(limit=AT_ONCE)
+    async with aiohttp.ClientSession(raise_for_status=True, connector=connector, headers=headers) as http:
+
+        async def client() -> None:
+            for each in left:
+                by = {"Authorization": f"Bearer {each.token}"}
+                async with http.post(company.url + each.path, data=each.body, headers=by) as answer:
+                    await answer.read()
+
+        began = time.perf_counter()
+        await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+        rate = len(people) / (time.perf_counter() - began)
+        return f"  {len(people):,} reactions, {AT_ONCE} under way: {rate:.0f} a second"
 
 
 async def measure(folder: Path) -> list[str]:
@@ -190,18 +250,18 @@ async def measure(folder: Path) -> list[str]:
             cosmos_client(stack.standins["cosmos"].url, identity) as cosmos,
         ):
             company = Company(stack, http, Store(cosmos, DATABASE))
-            took = await heard(stack, company, await company.requests(REPORTS + 1))
+            took = await heard(stack, company, REPORTS)
             p50, p99 = (took[int(len(took) * share)] * 1000 for share in (0.5, 0.99))
             lines.append(f"  from a report to the waiting receiver: p50 {p50:.0f} ms, p99 {p99:.0f} ms, of {REPORTS}")
-            requests = await company.requests(REACTIONS)
-            rate = await burst(company, requests)
-            queue = (await stack.control("servicebus").call("GET", "/control/queues"))["feedback"]
+            people = await company.people(int(RATE * PART_SECONDS) * PARTS)
+            lines.append(await as_many_as_it_takes(company, people[:MOST]))
+            async with crowd() as everybody:
+                for each in MODEL_SECONDS:
+                    lines += await side_by_side(stack, company, everybody, people, each)
+            made = MOST + len(people) * len(MODEL_SECONDS)
             lines.append(
-                f"  {REACTIONS:,} reactions from {AT_ONCE} clients: {rate:.0f} a second,"
-                f" {await company.kept():,} kept, {queue['active']:,} in the queue"
+                f"  {made:,} reactions: {await company.kept():,} kept, {await company.queued():,} in the queue"
             )
-            for each in MODEL_SECONDS:
-                lines += await side_by_side(stack, http, company, each)
     return lines
 
 

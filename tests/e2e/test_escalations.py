@@ -57,8 +57,9 @@ class Desk:
         status = self.answers.pop(0) if self.answers else 200
         if status == 302:
             raise web.HTTPFound(f"{self.url}/elsewhere")
-        if status == 200:
-            self.told.append(json.loads(content))
+        told = json.loads(content)
+        if status == 200 and told["id"] not in [each["id"] for each in self.told]:  # it may come twice
+            self.told.append(told)
         return web.Response(status=status)
 
 
