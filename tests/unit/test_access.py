@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from functools import reduce
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from governance.access import (
     EVERYWHERE,
+    MOST_GROUPS,
     NOWHERE,
     Access,
     Binding,
@@ -109,6 +111,23 @@ async def test_when_several_are_read_together_then_each_may_what_they_may_alone(
     assert together == [await access_of(partition, each, ADMINS, NOW) for each in callers]
     for each in together:
         assert {team.group for team in each.teams} == set(teams) & each.caller.groups
+
+
+async def test_when_they_are_in_more_groups_than_a_query_can_name_then_it_is_more_than_one() -> None:
+    asked: list[int] = []
+
+    class Counting(Partition):
+        def query(self, query: str, parameters: dict[str, Any], *, partition: str) -> AsyncIterator[dict[str, Any]]:
+            asked.append(len(parameters["@groups"]))
+            return super().query(query, parameters, partition=partition)
+
+    callers = [caller(*(str(UUID(int=200 * person + group)) for group in range(200))) for person in range(25)]
+    documents = [team_document(team(f"team-{number}", max(each.groups))) for number, each in enumerate(callers)]
+    found = await access_of_each(cast(Items, Counting(*documents)), callers, ADMINS, NOW)
+    assert [access.caller for access in found] == callers
+    assert [[each.id for each in access.teams] for access in found] == [[f"team-{number}"] for number in range(25)]
+    assert len(asked) > 1
+    assert max(asked) <= MOST_GROUPS
 
 
 # -- scopes
