@@ -113,9 +113,10 @@ async def test_when_many_react_at_once_then_each_is_kept_told_and_in_the_trail_a
     before = (await feedback(asking)).body["reactions"]
     requests = [await asked(asking) for _ in range(6)]
     await react(asking, requests[3])
-    answers = await asyncio.gather(*(react(asking, each, words=f"Remark on {each}.") for each in requests))
+    said = {each: f"Remark: it is {'very ' * number}late." for number, each in enumerate(requests)}
+    answers = await asyncio.gather(*(react(asking, each, words=words) for each, words in said.items()))
     assert [each.status for each in answers] == [200] * len(requests)
-    assert [each.body["words"] for each in answers] == [f"Remark on {each}." for each in requests]
+    assert [each.body["words"] for each in answers] == list(said.values())
     assert (await feedback(asking)).body["reactions"] == before + len(requests)
     for each in requests:
         await asking.trail(f"EventType == 'reaction.set' and RequestId == '{each}' and tostring(After) has 'Remark'")
